@@ -1,0 +1,2 @@
+// Package wire is the milter protocol as bytes.
+package wire
