@@ -1,0 +1,223 @@
+package overlay
+
+import (
+	"fmt"
+	"slices"
+)
+
+// A Fork is one filter's private view of a header: the state of the header when
+// the fork was made, and the fork's own edits. It is used by one goroutine at a
+// time, and needs nothing of the header but in [Header.Merge]. A fork that is
+// not merged is simply dropped.
+type Fork struct {
+	of         *Header // only to be recognised by Merge; never read through
+	generation uint64
+	merged     bool
+
+	view            // as this fork sees it now
+	ownIDs    bool  // view.ids is this fork's own and may be written to
+	ownFields bool  // view.fields is this fork's own and was not handed out since
+	made      int32 // new nodes so far
+	steps     []step
+}
+
+// A step is an edit resolved to the node it concerns.
+type step struct {
+	kind Kind
+
+	// id is, of a Change or a Delete, the node; of an Insert, the node behind
+	// which the new one goes; of an Add, nothing. Nodes that the fork itself made
+	// are -1, -2 and so on, in the order of their steps.
+	id int32
+
+	field Field
+}
+
+// Fork returns a private view of h as it is now.
+func (h *Header) Fork() *Fork {
+	h.refresh()
+	return &Fork{of: h, generation: h.generation, view: h.now}
+}
+
+// Fields returns the header as the fork's edits have left it, under the same
+// rules as [Header.Fields].
+func (f *Fork) Fields() []Field {
+	f.ownFields = false // from here on it belongs to the caller as well
+	return slices.Clip(f.fields)
+}
+
+// Apply lays one edit on the view, as Postfix would: at once, and each edit on
+// the outcome of the one before. A Change of a field that does not exist adds it;
+// a Delete of one does nothing. An edit of an unknown kind panics.
+func (f *Fork) Apply(e Edit) {
+	switch e.Kind {
+	case Add:
+		f.add(e)
+	case Insert:
+		f.insert(e)
+	case Change:
+		if e.Value == "" {
+			f.remove(e)
+			return
+		}
+		f.change(e)
+	case Delete:
+		f.remove(e)
+	default:
+		panic(fmt.Sprintf("overlay: edit of unknown kind %d", e.Kind))
+	}
+}
+
+func (f *Fork) add(e Edit) {
+	f.own()
+	field := e.field()
+	f.ids = append(f.ids, f.newID())
+	f.fields = append(f.fields, field)
+	f.steps = append(f.steps, step{kind: Add, field: field})
+}
+
+func (f *Fork) insert(e Edit) {
+	f.own()
+	at := max(e.Index, 0)
+	if at >= len(f.ids) {
+		f.add(e) // the end moves when another fork adds, so this is no place behind a node
+		return
+	}
+	prev := int32(top)
+	if at > 0 {
+		prev = f.ids[at-1]
+	}
+	field := e.field()
+	f.fields = slices.Insert(f.fields, f.seen(at), field)
+	f.ids = slices.Insert(f.ids, at, f.newID())
+	if at <= f.hidden {
+		f.hidden++
+	}
+	f.steps = append(f.steps, step{kind: Insert, id: prev, field: field})
+}
+
+func (f *Fork) change(e Edit) {
+	i := f.find(e.Name, e.Index)
+	if i < 0 {
+		f.add(e)
+		return
+	}
+	f.own()
+	field := e.field()
+	f.fields[i] = field
+	f.steps = append(f.steps, step{kind: Change, id: f.ids[f.position(i)], field: field})
+}
+
+func (f *Fork) remove(e Edit) {
+	i := f.find(e.Name, e.Index)
+	if i < 0 {
+		return
+	}
+	f.own()
+	at := f.position(i)
+	f.steps = append(f.steps, step{kind: Delete, id: f.ids[at]})
+	f.fields = slices.Delete(f.fields, i, i+1)
+	f.ids = slices.Delete(f.ids, at, at+1)
+	if at < f.hidden {
+		f.hidden--
+	}
+}
+
+// own makes the view the fork's own before it is written to: the header, other
+// forks and callers of Fields may hold the same slices.
+func (f *Fork) own() {
+	// A filter that edits at all mostly adds a few fields: room for them saves
+	// growing the slices at once.
+	const room = 8
+	if !f.ownFields {
+		f.fields = append(make([]Field, 0, len(f.fields)+room), f.fields...)
+		f.ownFields = true
+	}
+	if f.ownIDs {
+		return
+	}
+	f.ownIDs = true
+	ids := make([]int32, 0, len(f.fields)+1+room)
+	if f.ids != nil {
+		f.ids = append(ids, f.ids...)
+		return
+	}
+	// The header was never edited, so its nodes are in the order of their numbers.
+	for i := range len(f.fields) + 1 {
+		ids = append(ids, int32(hidden+i))
+	}
+	f.ids = ids
+}
+
+// newID returns a number for a new node: see step.id.
+func (f *Fork) newID() int32 {
+	f.made++
+	return -f.made
+}
+
+// position returns where in ids the field stands that is number i of fields.
+func (v *view) position(i int) int {
+	if i >= v.hidden {
+		return i + 1
+	}
+	return i
+}
+
+// seen returns where in fields something goes that is put at position at of ids.
+func (v *view) seen(at int) int {
+	if at > v.hidden {
+		return at - 1
+	}
+	return at
+}
+
+// find returns where in fields the index-th field of that name is, or -1.
+func (v *view) find(name string, index int) int {
+	left := max(index, 1)
+	for i := range v.fields {
+		if !sameName(v.fields[i].Name, name) {
+			continue
+		}
+		if left--; left == 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// field returns the edit's field in memory of its own.
+func (e *Edit) field() Field {
+	return Field{Name: []byte(e.Name), Value: []byte(e.Value)}
+}
+
+// sameName compares names without regard to the case of ASCII letters. The
+// library's EqualFold would take more for equal than an MTA does: the Kelvin sign
+// for a k.
+func sameName(a []byte, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// asciiLower returns the spelling that all names have which sameName takes for
+// the same.
+func asciiLower(name []byte) string {
+	b := make([]byte, len(name))
+	for i, c := range name {
+		b[i] = lower(c)
+	}
+	return string(b)
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + ('a' - 'A')
+	}
+	return c
+}
