@@ -1,0 +1,275 @@
+package test
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/milterkit/sdk/test/smtpclient"
+	"github.com/milterkit/sdk/test/stack"
+)
+
+// deliveryLimit is how long the delivery of a message may take.
+const deliveryLimit = 2 * time.Minute
+
+// outcome is all that can be seen of a dialogue from outside.
+type outcome struct {
+	// dialogue is what the client said and what it was told.
+	dialogue []smtpclient.Exchange
+
+	// mails are the messages that Postfix took, in order.
+	mails []mail
+}
+
+// mail is what became of one message.
+type mail struct {
+	fate   stack.Fate
+	copies []stack.Copy
+}
+
+// testcase is a dialogue and what must come of it, on any route.
+type testcase struct {
+	// name says what is sent.
+	name string
+
+	// talk is the dialogue, after the greeting. QUIT is added.
+	talk func(c *smtpclient.Client)
+
+	// check looks at the outcome.
+	check func(t *testing.T, o *outcome)
+}
+
+// run plays cases on routes to a chain: each must end as it says, and on each
+// route as on the first.
+func run(t *testing.T, chain string, routes []route, cases []testcase) {
+	b := start(t)
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			var measure *outcome
+			for _, r := range routes {
+				t.Run(r.name, func(t *testing.T) {
+					o := b.play(t, chain, r, tc.talk)
+					if tc.check != nil {
+						tc.check(t, o)
+					}
+					if r.direct {
+						measure = o
+					} else if measure != nil {
+						sameOutcome(t, measure, o)
+					}
+				})
+			}
+		})
+	}
+}
+
+// play has the dialogue on one route and waits for the end of its mails.
+func (b *bench) play(t *testing.T, chain string, r route, talk func(*smtpclient.Client)) *outcome {
+	t.Helper()
+	if !r.direct && b.kitErr != nil {
+		t.Fatalf("there is no milterkit to send through: %v", b.kitErr)
+	}
+	listener := chain + "/" + r.name
+	c, err := smtpclient.Dial(b.postfix.Addr(listener))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	talk(c)
+	c.Quit()
+	o := &outcome{dialogue: c.Exchanges}
+	ctx, cancel := context.WithTimeout(t.Context(), deliveryLimit)
+	defer cancel()
+	var ids []string
+	t.Cleanup(func() { b.explain(t, listener, ids, o) })
+	for i, e := range o.dialogue {
+		id := queuedAs.FindStringSubmatch(e.Reply.String())
+		if e.Command != "." || id == nil {
+			continue
+		}
+		ids = append(ids, id[1])
+		fate, copies, err := b.postfix.Await(ctx, id[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j := range copies {
+			copies[j].Content = normalise(copies[j].Content, id[1])
+		}
+		o.mails = append(o.mails, mail{fate, copies})
+		o.dialogue[i].Reply = smtpclient.Reply{Lines: []string{strings.ReplaceAll(e.Reply.String(), id[1], "QUEUE-ID")}}
+	}
+	if kit := b.kits[listener]; kit != nil {
+		if err := kit.Trouble(); err != nil {
+			t.Error(err)
+		}
+	}
+	return o
+}
+
+// explain adds to a failed test what the daemons have to say.
+func (b *bench) explain(t *testing.T, listener string, ids []string, o *outcome) {
+	if !t.Failed() {
+		return
+	}
+	t.Logf("the dialogue on %s:\n%s", listener, o)
+	if len(ids) == 0 {
+		t.Log(b.postfix.Log())
+	}
+	for _, id := range ids {
+		t.Logf("Postfix's log:\n%s", b.postfix.LogOf(id))
+	}
+	if kit := b.kits[listener]; kit != nil {
+		t.Log(kit.Log())
+	}
+}
+
+// String is the dialogue, for a reader.
+func (o *outcome) String() string {
+	var s strings.Builder
+	for _, e := range o.dialogue {
+		fmt.Fprintf(&s, "C: %s\nS: %s\n", e.Command, strings.Join(e.Reply.Lines, "\nS: "))
+	}
+	return s.String()
+}
+
+var (
+	queuedAs = regexp.MustCompile(`^250 2\.0\.0 Ok: queued as (\S+)$`)
+
+	// received is the field that Postfix adds, up to its date. Filters do
+	// not see it, so only what stands before it can have been added after.
+	received = regexp.MustCompile(`(?m)^(Received: from .* \(.*\)\n\tby mx\.example\.test \(Postfix\) with E?SMTP id QUEUE-ID(?:\n\tfor <.*>)?;) .*$`)
+)
+
+// normalise makes the copies of two messages comparable. It changes two
+// things, the queue id wherever it stands, and the date in Postfix's own
+// Received, and nothing else.
+func normalise(content []byte, id string) []byte {
+	s := strings.ReplaceAll(string(content), id, "QUEUE-ID")
+	if at := received.FindStringSubmatchIndex(s); at != nil {
+		s = s[:at[3]] + " DATE" + s[at[1]:]
+	}
+	return []byte(s)
+}
+
+// sameOutcome reports the first difference in each thing that can differ.
+func sameOutcome(t *testing.T, want, got *outcome) {
+	t.Helper()
+	for i := range min(len(want.dialogue), len(got.dialogue)) {
+		w, g := want.dialogue[i], got.dialogue[i]
+		if w.Command != g.Command || w.Reply.String() != g.Reply.String() {
+			t.Errorf("the dialogue differs\ndirect: %q: %q\nhere:   %q: %q", w.Command, w.Reply, g.Command, g.Reply)
+			return
+		}
+	}
+	if len(want.dialogue) != len(got.dialogue) {
+		t.Errorf("a dialogue of %d commands, direct of %d", len(got.dialogue), len(want.dialogue))
+	}
+	if len(want.mails) != len(got.mails) {
+		t.Fatalf("%d messages were taken, direct %d", len(got.mails), len(want.mails))
+	}
+	for i, w := range want.mails {
+		g := got.mails[i]
+		if w.fate != g.fate || len(w.copies) != len(g.copies) {
+			t.Errorf("message %d: %s, %d copies; direct: %s, %d copies", i, g.fate, len(g.copies), w.fate, len(w.copies))
+			continue
+		}
+		for j := range w.copies {
+			sameCopy(t, w.copies[j], g.copies[j])
+		}
+	}
+}
+
+// sameCopy shows the place where two copies differ.
+func sameCopy(t *testing.T, want, got stack.Copy) {
+	t.Helper()
+	w, g := want.To+"\n"+string(want.Content), got.To+"\n"+string(got.Content)
+	if w == g {
+		return
+	}
+	at := 0
+	for at < min(len(w), len(g)) && w[at] == g[at] {
+		at++
+	}
+	around := func(s string) string { return s[max(0, at-300):min(len(s), at+200)] }
+	t.Errorf("the message delivered to %s (%d bytes, direct %d) differs from byte %d on\ndirect: %q\nhere:   %q",
+		got.To, len(got.Content), len(want.Content), at, around(w), around(g))
+}
+
+// replyTo is the reply to the n-th command that starts with a prefix, from 0.
+func (o *outcome) replyTo(t *testing.T, prefix string, n int) string {
+	t.Helper()
+	for _, e := range o.dialogue[1:] {
+		if strings.HasPrefix(e.Command, prefix) {
+			if n == 0 {
+				return e.Reply.String()
+			}
+			n--
+		}
+	}
+	t.Fatalf("the dialogue has no such command %s", prefix)
+	return ""
+}
+
+// wantReply checks the reply to the first command that starts with a prefix;
+// "." is the end of the data.
+func wantReply(t *testing.T, o *outcome, prefix, want string) {
+	t.Helper()
+	if got := o.replyTo(t, prefix, 0); got != want {
+		t.Errorf("reply to %s: %q, want %q", prefix, got, want)
+	}
+}
+
+// accepted is the reply to a message that Postfix took.
+const accepted = "250 2.0.0 Ok: queued as QUEUE-ID"
+
+// delivered is the one copy of the one message that was to be delivered.
+func delivered(t *testing.T, o *outcome) string {
+	t.Helper()
+	return string(copies(t, o, 0, 1)[0].Content)
+}
+
+// copies are the n copies of the i-th message that Postfix took.
+func copies(t *testing.T, o *outcome, i, n int) []stack.Copy {
+	t.Helper()
+	if i >= len(o.mails) {
+		t.Fatalf("%d messages were taken, want at least %d", len(o.mails), i+1)
+	}
+	m := o.mails[i]
+	if m.fate != stack.Delivered || len(m.copies) != n {
+		t.Fatalf("message %d was %s, %d copies; want it delivered, %d copies", i, m.fate, len(m.copies), n)
+	}
+	return m.copies
+}
+
+// wantNoMail checks that no message was taken.
+func wantNoMail(t *testing.T, o *outcome) {
+	t.Helper()
+	if len(o.mails) > 0 {
+		t.Errorf("%d messages were taken, want none", len(o.mails))
+	}
+}
+
+// wantText checks that a delivered message has a text, with "\n" as its
+// lines' ends.
+func wantText(t *testing.T, message string, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(message, text) {
+			t.Errorf("the message has no %q:\n%s", text, message[:min(len(message), 4000)])
+		}
+	}
+}
+
+// wantNoText checks that a delivered message does not have a text.
+func wantNoText(t *testing.T, message string, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if strings.Contains(message, text) {
+			t.Errorf("the message has %q:\n%s", text, message[:min(len(message), 4000)])
+		}
+	}
+}

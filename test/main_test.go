@@ -1,0 +1,176 @@
+package test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/milterkit/sdk/test/stack"
+)
+
+// standin is whether Postfix's own chain stands in for milterkit.
+var standin = os.Getenv("MILTERKIT_E2E_STANDIN") != ""
+
+// route is a way from the client to the milters: a listener of Postfix's.
+type route struct {
+	name     string
+	together bool // all milters but the first have together = true
+	direct   bool // no milterkit: Postfix talks to each milter
+}
+
+// routes are the ways that are compared; the first is the measure.
+var routes = []route{{name: "direct", direct: true}, {name: "behind"}, {name: "together", together: true}}
+
+// chain is a list of milters, reached by each of the routes.
+type chain struct {
+	name     string
+	children []stack.Child
+}
+
+// bench is the stack that all tests share, started once.
+type bench struct {
+	root    *stack.Root
+	postfix *stack.Postfix
+
+	// kits are the milterkit daemons, by the listener in front of them.
+	kits map[string]*stack.Milterkit
+
+	// kitErr says why there is no milterkit.
+	kitErr error
+
+	components []stack.Component
+	milters    []*goMilter
+}
+
+var shared struct {
+	once  sync.Once
+	bench *bench
+	err   error
+}
+
+// start gives a test the stack.
+func start(t *testing.T) *bench {
+	t.Helper()
+	shared.once.Do(func() { shared.bench, shared.err = newBench() })
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.bench
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if b := shared.bench; b != nil {
+		if err := b.stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+	}
+	os.Exit(code)
+}
+
+// newBench starts everything: the daemons while milterkit is being built,
+// then milterkit. On error it returns what is to be stopped all the same.
+func newBench() (*bench, error) {
+	root, err := stack.NewRoot()
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{root: root, kits: make(map[string]*stack.Milterkit)}
+	key, err := stack.NewDKIMKey()
+	if err != nil {
+		return b, err
+	}
+	clamd := &stack.Clamd{Root: root}
+	spamd := &stack.Spamd{Root: root}
+	verifier := &stack.OpenDKIM{Root: root, Name: "dkim-verify", Key: key}
+	relaxed := &stack.OpenDKIM{Root: root, Name: "dkim-relaxed", Key: key, Sign: "relaxed/relaxed"}
+	simple := &stack.OpenDKIM{Root: root, Name: "dkim-simple", Key: key, Sign: "simple/simple"}
+	clamav := &stack.ClamavMilter{Root: root, Clamd: clamd}
+	spamass := &stack.SpamassMilter{Root: root, Spamd: spamd}
+	if err := b.startMilters(); err != nil {
+		return b, err
+	}
+
+	real := []stack.Child{
+		{Name: "opendkim", Socket: verifier.Socket()},
+		{Name: "clamav", Socket: clamav.Socket()},
+		{Name: "spamassassin", Socket: spamass.Socket()},
+	}
+	b.postfix = &stack.Postfix{Root: root, Mailboxes: mailboxes()}
+	b.addChain(chain{"real", real}, routes...)
+	b.addChain(chain{"refuser", append(slices.Clone(real), b.child(refuserName))}, routes...)
+	b.addChain(chain{"actions", []stack.Child{b.child(firstName)}}, routes[:2]...)
+	b.addChain(chain{"leadspace", []stack.Child{b.child(leadspaceName)}}, routes[:2]...)
+	b.addChain(chain{"two", []stack.Child{b.child(firstName), b.child(secondName)}}, routes[:2]...)
+	b.addChain(chain{"verify", []stack.Child{{Name: "opendkim", Socket: verifier.Socket()}}}, routes[0])
+	b.addChain(chain{"sign-relaxed", []stack.Child{{Name: "sign", Socket: relaxed.Socket()}}}, routes[:2]...)
+	b.addChain(chain{"sign-simple", []stack.Child{{Name: "sign", Socket: simple.Socket()}}}, routes[:2]...)
+
+	b.components = []stack.Component{clamd, spamd, verifier, relaxed, simple, clamav, spamass, b.postfix}
+	var wg sync.WaitGroup
+	wg.Go(func() { err = stack.Start(b.components...) })
+	wg.Go(func() { b.kitErr = b.startKits() })
+	wg.Wait()
+	return b, err
+}
+
+// addChain adds a listener for each route to a chain, called by the names of
+// both.
+func (b *bench) addChain(c chain, routes ...route) {
+	for _, r := range routes {
+		l := stack.Listener{Name: c.name + "/" + r.name}
+		if r.direct || standin {
+			for _, child := range c.children {
+				l.Milters = append(l.Milters, child.Socket)
+			}
+		} else {
+			kit := &stack.Milterkit{Root: b.root, Name: "kit-" + c.name + "-" + r.name}
+			for i, child := range c.children {
+				child.Together = r.together && i > 0
+				kit.Children = append(kit.Children, child)
+			}
+			b.kits[l.Name] = kit
+			l.Milters = []string{kit.Socket()}
+		}
+		b.postfix.Listeners = append(b.postfix.Listeners, l)
+	}
+}
+
+// startKits builds milterkit and starts its daemons. It is the one place that
+// knows how.
+func (b *bench) startKits() error {
+	if len(b.kits) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	binary := &stack.Binary{Root: b.root}
+	if err := binary.Build(ctx); err != nil {
+		return err
+	}
+	var daemons []stack.Component
+	for _, kit := range b.kits {
+		kit.Binary = binary
+		daemons = append(daemons, kit)
+	}
+	return stack.Start(daemons...)
+}
+
+// stop stops everything and looks for trouble that no test has seen.
+func (b *bench) stop() error {
+	components := slices.Clone(b.components)
+	for _, kit := range b.kits {
+		components = append(components, kit)
+	}
+	err := stack.Stop(components...)
+	for _, m := range b.milters {
+		err = errors.Join(err, m.close())
+	}
+	return errors.Join(err, b.root.Remove())
+}

@@ -1,0 +1,138 @@
+package stack
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+// What clamd finds. It is started with these two signatures only.
+const (
+	// EICAR is the file that every virus scanner takes for a virus.
+	EICAR = `X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*`
+
+	// EICARName is what clamd calls it.
+	EICARName = "Eicar-Test-Signature.UNOFFICIAL"
+
+	// Marker is a harmless text that clamd takes for a virus as well.
+	Marker = "MILTERKIT-TEST-VIRUS-MARKER"
+
+	// MarkerName is what clamd calls it.
+	MarkerName = "Milterkit.Test.Marker.UNOFFICIAL"
+)
+
+// Clamd is ClamAV's scanner.
+type Clamd struct {
+	Root *Root
+
+	daemon
+}
+
+// Addr is the path of the unix socket at which clamd takes commands.
+func (c *Clamd) Addr() string { return c.Root.Path("clamd", "sock") }
+
+// Start implements [Component].
+func (c *Clamd) Start() error {
+	r := c.Root
+	dir, err := r.mkdir("clamd")
+	if err != nil {
+		return err
+	}
+	db, err := r.mkdir("clamd", "db")
+	if err != nil {
+		return err
+	}
+	// Name:type of file:offset:bytes in hexadecimal
+	signatures := fmt.Sprintf("Eicar-Test-Signature:0:*:%x\nMilterkit.Test.Marker:0:*:%s\n",
+		EICAR, hex.EncodeToString([]byte(Marker)))
+	config := fmt.Sprintf(`DatabaseDirectory %s
+LocalSocket %s
+LocalSocketMode 666
+FixStaleSocket yes
+TemporaryDirectory %s
+Foreground yes
+MaxThreads 4
+SelfCheck 0
+StreamMaxLength 100M
+MaxScanSize 100M
+MaxFileSize 100M
+`, db, c.Addr(), dir)
+	conf := r.Path("clamd", "clamd.conf")
+	if err := errors.Join(r.write(r.Path("clamd", "db", "test.ndb"), signatures), r.write(conf, config)); err != nil {
+		return err
+	}
+	c.grace = stopLimit
+	if err := c.launch(r, "clamd", dir, r.nobody(), nil, "clamd", "-c", conf); err != nil {
+		return err
+	}
+	return c.ready("PONG", c.pong)
+}
+
+// pong reports whether clamd answers.
+func (c *Clamd) pong() bool {
+	conn, err := net.Dial("unix", c.Addr())
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(startLimit))
+	if _, err := conn.Write([]byte("zPING\x00")); err != nil {
+		return false
+	}
+	answer := make([]byte, len("PONG\x00"))
+	_, err = conn.Read(answer)
+	return err == nil && string(answer) == "PONG\x00"
+}
+
+// ClamavMilter is ClamAV's milter. It refuses a message with a virus, and
+// adds X-Virus-Scanned and X-Virus-Status to any other.
+type ClamavMilter struct {
+	Root  *Root
+	Clamd *Clamd
+
+	daemon
+}
+
+// Socket is where the milter listens, as main.cf has it.
+func (c *ClamavMilter) Socket() string { return "unix:" + c.Root.Path("clamav-milter", "sock") }
+
+// Start implements [Component].
+func (c *ClamavMilter) Start() error {
+	r := c.Root
+	dir, err := r.mkdir("clamav-milter")
+	if err != nil {
+		return err
+	}
+	config := fmt.Sprintf(`MilterSocket %s
+MilterSocketMode 666
+FixStaleSocket yes
+ClamdSocket unix:%s
+TemporaryDirectory %s
+Foreground yes
+LogInfected Full
+LogClean Off
+LogFile %s
+OnClean Accept
+OnInfected Reject
+OnFail Defer
+RejectMsg Infected with %%v
+AddHeader Replace
+MaxFileSize 100M
+`, c.Socket(), c.Clamd.Addr(), dir, r.Path("clamav-milter", "log"))
+	conf := r.Path("clamav-milter", "clamav-milter.conf")
+	if err := r.write(conf, config); err != nil {
+		return err
+	}
+	c.grace = stopLimitLibmilter
+	if err := c.launch(r, "clamav-milter", dir, r.nobody(), nil, "clamav-milter", "-c", conf); err != nil {
+		return err
+	}
+	return c.listens(r.Path("clamav-milter", "sock"))
+}
+
+// Log implements [Component]; the milter has a log file of its own as well.
+func (c *ClamavMilter) Log() string {
+	return c.daemon.Log() + tail(c.Root.Path("clamav-milter", "log"))
+}

@@ -1,0 +1,114 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// Binary is the milterkit program, built once with the race detector for all
+// daemons of a test run.
+type Binary struct {
+	Root *Root
+
+	path string
+}
+
+// Build builds it, from the module that the test belongs to.
+func (b *Binary) Build(ctx context.Context) error {
+	path := b.Root.Path("bin-milterkit")
+	cmd := exec.CommandContext(ctx, "go", "build", "-race", "-o", path, "github.com/milterkit/sdk/cmd/milterkit")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("stack: %v: %w\n%s", cmd.Args, err, out)
+	}
+	b.path = path
+	return nil
+}
+
+// Child is one [[milter]] of milterkit's configuration.
+type Child struct {
+	Name     string
+	Socket   string
+	Together bool
+}
+
+// Milterkit is the daemon under test, with children behind it. It runs as
+// nobody.
+type Milterkit struct {
+	Root   *Root
+	Binary *Binary
+
+	// Name tells several in one root apart.
+	Name string
+
+	// Children are the milters behind it, in order.
+	Children []Child
+
+	daemon
+}
+
+// Socket is where the daemon listens, as main.cf has it.
+func (m *Milterkit) Socket() string { return "unix:" + m.Root.Path(m.Name, "sock") }
+
+// Start implements [Component].
+func (m *Milterkit) Start() error {
+	r := m.Root
+	if m.Binary.path == "" {
+		return fmt.Errorf("stack: %s: the milterkit program was not built", m.Name)
+	}
+	dir, err := r.mkdir(m.Name)
+	if err != nil {
+		return err
+	}
+	conf := r.Path(m.Name, "milterkit.toml")
+	if err := r.write(conf, m.config(dir)); err != nil {
+		return err
+	}
+	m.grace = stopLimit
+	if err := m.launch(r, m.Name, dir, r.nobody(), nil, m.Binary.path, "serve", "-config", conf); err != nil {
+		return err
+	}
+	return m.listens(r.Path(m.Name, "sock"))
+}
+
+// config is the configuration file.
+func (m *Milterkit) config(dir string) string {
+	var b strings.Builder
+	// Postfix's smtpd runs as the user postfix: it needs the mode.
+	fmt.Fprintf(&b, "[server]\nlisten = [%q]\nsocket_mode = \"0666\"\ntemp_dir = %q\nlog = \"stderr\"\n", m.Socket(), dir)
+	for _, c := range m.Children {
+		fmt.Fprintf(&b, "\n[[milter]]\nname = %q\nsocket = %q\ntogether = %t\n", c.Name, c.Socket, c.Together)
+	}
+	return b.String()
+}
+
+// Stop implements [Component]. It fails also when the daemon had a data race
+// or a panic, or did not end well after SIGTERM.
+func (m *Milterkit) Stop() error {
+	if m.cmd == nil {
+		return nil
+	}
+	err := m.daemon.Stop()
+	if m.err != nil {
+		err = errors.Join(err, fmt.Errorf("stack: %s ended with %w\n%s", m.Name, m.err, m.Log()))
+	}
+	return errors.Join(err, m.Trouble())
+}
+
+// Trouble is an error when the daemon's log tells of a data race or a panic.
+func (m *Milterkit) Trouble() error {
+	b, err := os.ReadFile(m.log)
+	if err != nil {
+		return err
+	}
+	for _, word := range []string{"WARNING: DATA RACE", "panic: ", "fatal error: "} {
+		if i := strings.Index(string(b), word); i >= 0 {
+			b = b[i:min(len(b), i+logTail)]
+			return fmt.Errorf("stack: %s has a fault of its own:\n%s", m.Name, b)
+		}
+	}
+	return nil
+}
