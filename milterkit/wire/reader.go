@@ -48,6 +48,7 @@ type Reader struct {
 	pinned bool   // whether buf[:w] must stay as it is
 	rest   int    // bytes of a Split frame's payload that have not been handed out
 	begun  bool   // whether a first frame has been seen
+	unused bool   // whether the buffer came from Replace and nothing was read into it yet
 	err    error  // came from src together with bytes; to be returned when they are used up
 }
 
@@ -162,13 +163,15 @@ func (r *Reader) replace(need, least int) {
 		buf = make([]byte, max(need, minBuffer))
 	}
 	r.moveTo(buf)
+	r.unused = true
 }
 
 // moveTo copies the unread bytes to the front of buf, which may be the buffer at
 // hand, and goes on there.
 func (r *Reader) moveTo(buf []byte) {
 	n := copy(buf, r.buf[r.r:r.w])
-	r.buf, r.r, r.w, r.pinned = buf, 0, n, false
+	r.buf, r.r, r.w = buf, 0, n
+	r.pinned, r.unused = false, false
 }
 
 // fill reads once into the room at the end of the buffer. It returns nil exactly
@@ -182,7 +185,7 @@ func (r *Reader) fill() error {
 		n, err := r.src.Read(r.buf[r.w:])
 		r.w += n
 		if n > 0 {
-			r.err = err
+			r.err, r.unused = err, false
 			return nil
 		}
 		if err != nil {

@@ -23,13 +23,15 @@ func (r *Reader) part() (Frame, error) {
 
 // place finds the place for the rest of a payload of which nothing is there yet.
 // A loose buffer is used from its front, if all of the rest fits; a pinned one
-// from where it is, if all of it fits or a part that is worth it.
+// from where it is, if all of it fits or a part that is worth it. A buffer that
+// Replace has just given is used as it is, however short: a time-out before its
+// first byte must not cost another one.
 func (r *Reader) place() {
 	if !r.pinned {
 		r.r, r.w = 0, 0
 	}
 	room := len(r.buf) - r.w
-	if room >= r.rest || r.pinned && room >= minPart {
+	if room >= r.rest || r.unused || r.pinned && room >= minPart {
 		return
 	}
 	r.replace(min(r.rest, MaxBody), 1)
