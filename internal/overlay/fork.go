@@ -18,7 +18,9 @@ type Fork struct {
 	ownIDs    bool  // view.ids is this fork's own and may be written to
 	ownFields bool  // view.fields is this fork's own and was not handed out since
 	made      int32 // new nodes so far
-	steps     []step
+
+	mark  mark   // zero: counts the empty name from the top, which is true as well
+	steps []step // the edits, for Merge
 }
 
 // A step is an edit resolved to the node it concerns.
@@ -88,6 +90,7 @@ func (f *Fork) insert(e Edit) {
 		prev = f.ids[at-1]
 	}
 	field := e.field()
+	f.mark = mark{} // the new field may stand before it
 	f.fields = slices.Insert(f.fields, f.seen(at), field)
 	f.ids = slices.Insert(f.ids, at, f.newID())
 	if at <= f.hidden {
@@ -171,16 +174,38 @@ func (v *view) seen(at int) int {
 	return at
 }
 
-// find returns where in fields the index-th field of that name is, or -1.
-func (v *view) find(name string, index int) int {
-	left := max(index, 1)
-	for i := range v.fields {
-		if !sameName(v.fields[i].Name, name) {
+// A mark is where the last search for a field ended. A filter that removes forged
+// fields asks for each in turn, mostly from the last one up; a client may have
+// sent tens of thousands of them, and counting from the top for each would take
+// minutes.
+type mark struct {
+	name  string
+	at    int // an index of fields
+	count int // how many fields of that name stand before at
+}
+
+// find returns where in fields the index-th field of that name is, or -1. It
+// leaves the mark there, so that the mark still holds when that field is deleted.
+func (f *Fork) find(name string, index int) int {
+	if f.mark.name != name {
+		f.mark = mark{name: name}
+	}
+	before := max(index, 1) - 1 // this many of the name stand before the one looked for
+	m := &f.mark
+	for m.count > before {
+		m.at--
+		if sameName(f.fields[m.at].Name, name) {
+			m.count--
+		}
+	}
+	for ; m.at < len(f.fields); m.at++ {
+		if !sameName(f.fields[m.at].Name, name) {
 			continue
 		}
-		if left--; left == 0 {
-			return i
+		if m.count == before {
+			return m.at
 		}
+		m.count++
 	}
 	return -1
 }
