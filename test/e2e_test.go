@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -20,13 +21,19 @@ func TestSameOutcome(t *testing.T) {
 	run(t, "real", routes, dialogues())
 }
 
+// results is the field that OpenDKIM adds. It leaves out the space after the
+// colon when there is no From.
+var results = regexp.MustCompile(`\nAuthentication-Results: ?` + regexp.QuoteMeta(stack.AuthservID) + `;\s+dkim=([a-z]+)`)
+
 // scanned checks that all three milters have let a message through, and have
 // said so in its header, in the order in which they are listed.
 func scanned(t *testing.T, message, dkim string) {
 	t.Helper()
 	header, _, _ := strings.Cut(message, "\n\n")
-	wantText(t, header, "\nAuthentication-Results: "+stack.AuthservID+"; dkim="+dkim,
-		"\nX-Virus-Scanned: clamav-milter ", "\nX-Virus-Status: Clean\n", "\nX-Spam-Status: No, score=", "\nX-Spam-Checker-Version: ")
+	if r := results.FindStringSubmatch(header); r == nil || r[1] != dkim {
+		t.Errorf("Authentication-Results has %q, want dkim=%s:\n%s", r, dkim, header)
+	}
+	wantText(t, header, "\nX-Virus-Scanned: clamav-milter ", "\nX-Virus-Status: Clean\n", "\nX-Spam-Status: ", "\nX-Spam-Checker-Version: ")
 	at := -1
 	for _, field := range []string{"\nAuthentication-Results:", "\nReceived:", "\nX-Virus-Status:", "\nX-Spam-Status:"} {
 		i := strings.Index(header, field)
@@ -90,9 +97,9 @@ func verdicts(t *testing.T) []testcase {
 			check: scannedAs("fail", "the numbers are"),
 		},
 		{
-			// White space alone: only the simple kind minds it.
+			// One space more: only the simple kind minds it.
 			name:  "signature broken by white space",
-			talk:  send(bytes.Replace(simple, []byte("Subject: "), []byte("Subject:  "), 1)),
+			talk:  send(bytes.Replace(simple, []byte("\r\nSubject: "), []byte("\r\nSubject:  "), 1)),
 			check: scannedAs("fail"),
 		},
 		{
@@ -139,12 +146,12 @@ func oddMessages() []testcase {
 		{
 			name:  "no header",
 			talk:  send(lines("", "Only a body.")),
-			check: scannedAs("none", "\n\nOnly a body.\n"),
+			check: scannedAs("permerror", "\n\nOnly a body.\n"),
 		},
 		{
 			name:  "no header and no empty line",
 			talk:  send(lines("Only a body, from the first line on.")),
-			check: scannedAs("none", "\n\nOnly a body, from the first line on.\n"),
+			check: scannedAs("permerror", "\n\nOnly a body, from the first line on.\n"),
 		},
 		{
 			name:  "no body",
@@ -152,9 +159,11 @@ func oddMessages() []testcase {
 			check: scannedAs("none", "\nSubject: no body\n"),
 		},
 		{
+			// SpamAssassin takes it for spam, so that its milter also
+			// changes fields and replaces the body, by nothing.
 			name:  "nothing at all",
 			talk:  send(nil),
-			check: scannedAs("none"),
+			check: scannedAs("permerror", "\nX-Spam-Flag: YES\n"),
 		},
 		{
 			name:  "dots at the start of lines",

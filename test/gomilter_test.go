@@ -3,7 +3,6 @@ package test
 import (
 	"errors"
 	"net"
-	"net/textproto"
 	"os"
 	"strings"
 	"sync"
@@ -103,81 +102,4 @@ func (refuser) Body(*milter.Modifier) (milter.Response, error) { return milter.R
 // reply is a verdict with an SMTP reply, of one or more lines.
 func reply(lines ...string) milter.Response {
 	return milter.NewResponseStr(byte(milter.ActReplyCode), strings.Join(lines, "\r\n"))
-}
-
-// script says what a scripted milter does with a message; nil is continue.
-// A milter finds its script by names that the client gives: at connect by the
-// client's host name, at helo by the HELO name, from MAIL on by the sender.
-type script struct {
-	connect, helo, mail, header, endOfHeader, body, endOfMessage milter.Response
-
-	// rcpt is by the local part of the recipient.
-	rcpt map[string]milter.Response
-
-	// edit makes its edits, at the end of the message.
-	edit func(*milter.Modifier) error
-}
-
-// scripted is a milter that does what a script says.
-type scripted struct {
-	milter string
-	script script
-}
-
-// find is the script for a name "NAME@..." or "NAME.domain".
-func (s *scripted) find(name string) script {
-	name, _, _ = strings.Cut(name, "@")
-	name, _, _ = strings.Cut(name, ".")
-	return scripts[s.milter][name]
-}
-
-func say(r milter.Response) (milter.Response, error) {
-	if r == nil {
-		return milter.RespContinue, nil
-	}
-	return r, nil
-}
-
-func (s *scripted) Connect(host, _ string, _ uint16, _ net.IP, _ *milter.Modifier) (milter.Response, error) {
-	return say(s.find(host).connect)
-}
-
-func (s *scripted) Helo(name string, _ *milter.Modifier) (milter.Response, error) {
-	return say(s.find(name).helo)
-}
-
-func (s *scripted) MailFrom(from string, _ *milter.Modifier) (milter.Response, error) {
-	s.script = s.find(from)
-	return say(s.script.mail)
-}
-
-func (s *scripted) RcptTo(rcpt string, _ *milter.Modifier) (milter.Response, error) {
-	name, _, _ := strings.Cut(rcpt, "@")
-	return say(s.script.rcpt[name])
-}
-
-func (s *scripted) Header(string, string, *milter.Modifier) (milter.Response, error) {
-	return say(s.script.header)
-}
-
-func (s *scripted) Headers(textproto.MIMEHeader, *milter.Modifier) (milter.Response, error) {
-	return say(s.script.endOfHeader)
-}
-
-func (s *scripted) BodyChunk([]byte, *milter.Modifier) (milter.Response, error) {
-	return say(s.script.body)
-}
-
-func (s *scripted) Body(m *milter.Modifier) (milter.Response, error) {
-	if s.script.edit != nil {
-		if err := s.script.edit(m); err != nil {
-			return nil, err
-		}
-	}
-	return say(s.script.endOfMessage)
-}
-
-func (s *scripted) Abort(*milter.Modifier) error {
-	s.script = script{}
-	return nil
 }

@@ -35,7 +35,7 @@ func mailboxes() []string {
 		users = append(users, fmt.Sprintf("user%03d", i), fmt.Sprintf("no%03d", i))
 	}
 	// The scripted milters answer these.
-	return append(users, "reject", "tempfail", "reply", "reply2", "greylist", "closing", "discard", "accept")
+	return append(users, "reject", "tempfail", "reply", "reply2", "plain", "percent", "greylist", "closing", "discard", "accept")
 }
 
 // lines is a message, or a part of one, of these lines.

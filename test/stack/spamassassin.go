@@ -52,7 +52,8 @@ func (s *Spamd) Start() error {
 			return err
 		}
 	}
-	config := "use_bayes 0\ndns_available no\nrequired_score 5.0\nreport_safe 0\n"
+	// The order of the lines of X-Spam-Report is another each time.
+	config := "use_bayes 0\ndns_available no\nrequired_score 5.0\nreport_safe 0\nremove_header all Report\n"
 	if err := r.write(filepath.Join(site, "local.cf"), config); err != nil {
 		return err
 	}

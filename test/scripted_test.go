@@ -1,0 +1,185 @@
+package test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/textproto"
+	"strings"
+
+	"github.com/emersion/go-milter"
+	"github.com/milterkit/sdk/test/smtpclient"
+)
+
+// script says what a scripted milter does with a session and a message; nil
+// is continue.
+type script struct {
+	connect, helo, mail, header, endOfHeader, body, endOfMessage milter.Response
+
+	// rcpt is by the local part of the recipient.
+	rcpt map[string]milter.Response
+
+	// edit makes its edits, at the end of the message.
+	edit func(*milter.Modifier) error
+
+	// saw adds a field X-Saw-MILTER with all that the milter was shown of
+	// the message.
+	saw bool
+
+	// breaks closes the connection instead of the verdict on the message.
+	breaks bool
+}
+
+// scene is a message and what the scripted milters do with it.
+type scene struct {
+	// name is also the name in the address of the sender, by which the
+	// milters know their scripts.
+	name string
+
+	// first is the script of the only or first milter, second that of the
+	// second.
+	first, second script
+
+	to      []string // the recipients; none is bob
+	message []byte   // nil is a letter with fields of many kinds
+	check   func(*outcomeOf)
+	departs string
+}
+
+// talk is the dialogue of a scene.
+func (s scene) talk(c *smtpclient.Client) {
+	c.Ehlo(client)
+	c.Mail(s.name + "@example.org")
+	to := s.to
+	if to == nil {
+		to = []string{bob}
+	}
+	taken := false
+	for _, rcpt := range to {
+		taken = c.Rcpt(rcpt).OK() || taken
+	}
+	message := s.message
+	if message == nil {
+		message = letter("actions", trickyFields+"X-One: 1\r\nX-Other: o\r\nX-One: 2\r\nx-one: 3\r\n", "The body.")
+	}
+	if taken {
+		c.Data(message)
+	}
+}
+
+// findScript is the script for a name "NAME@..." or "NAME.domain".
+func findScript(milter, name string) script {
+	name, _, _ = strings.Cut(name, "@")
+	name, _, _ = strings.Cut(name, ".")
+	return scripts[milter][name]
+}
+
+// scripts are the scripts of all scenes, by milter and name.
+var scripts = func() map[string]map[string]script {
+	all := map[string]map[string]script{firstName: {}, secondName: {}, leadspaceName: {}}
+	add := func(milter string, s scene, script script) {
+		if _, ok := all[milter][s.name]; ok {
+			panic("two scenes are called " + s.name)
+		}
+		all[milter][s.name] = script
+	}
+	for _, s := range joinScenes(edits(), stages(), pairs()) {
+		add(firstName, s, s.first)
+		add(secondName, s, s.second)
+	}
+	for _, s := range leadspace() {
+		add(leadspaceName, s, s.first)
+	}
+	return all
+}()
+
+func joinScenes(lists ...[]scene) (all []scene) {
+	for _, l := range lists {
+		all = append(all, l...)
+	}
+	return all
+}
+
+// scripted is a milter that does what a script says. It finds the script by
+// names that the client gives: at connect by the client's host name, at helo
+// by the HELO name, from MAIL on by the sender.
+type scripted struct {
+	milter string
+	script script
+	shown  []string
+}
+
+func say(r milter.Response) (milter.Response, error) {
+	if r == nil {
+		return milter.RespContinue, nil
+	}
+	return r, nil
+}
+
+// Connect implements [milter.Milter].
+func (s *scripted) Connect(host, _ string, _ uint16, _ net.IP, _ *milter.Modifier) (milter.Response, error) {
+	return say(findScript(s.milter, host).connect)
+}
+
+// Helo implements [milter.Milter].
+func (s *scripted) Helo(name string, _ *milter.Modifier) (milter.Response, error) {
+	return say(findScript(s.milter, name).helo)
+}
+
+// MailFrom implements [milter.Milter].
+func (s *scripted) MailFrom(from string, _ *milter.Modifier) (milter.Response, error) {
+	s.script = findScript(s.milter, from)
+	s.shown = []string{"from " + from}
+	return say(s.script.mail)
+}
+
+// RcptTo implements [milter.Milter].
+func (s *scripted) RcptTo(rcpt string, _ *milter.Modifier) (milter.Response, error) {
+	s.shown = append(s.shown, "to "+rcpt)
+	name, _, _ := strings.Cut(rcpt, "@")
+	return say(s.script.rcpt[name])
+}
+
+// Header implements [milter.Milter].
+func (s *scripted) Header(name, value string, _ *milter.Modifier) (milter.Response, error) {
+	s.shown = append(s.shown, fmt.Sprintf("%s:%q", name, value))
+	return say(s.script.header)
+}
+
+// Headers implements [milter.Milter].
+func (s *scripted) Headers(textproto.MIMEHeader, *milter.Modifier) (milter.Response, error) {
+	return say(s.script.endOfHeader)
+}
+
+// BodyChunk implements [milter.Milter].
+func (s *scripted) BodyChunk(chunk []byte, _ *milter.Modifier) (milter.Response, error) {
+	s.shown = append(s.shown, fmt.Sprintf("%d bytes %.40q", len(chunk), chunk))
+	return say(s.script.body)
+}
+
+// Body implements [milter.Milter].
+func (s *scripted) Body(m *milter.Modifier) (milter.Response, error) {
+	if s.script.breaks {
+		return nil, errors.New("broken, as the script says")
+	}
+	if s.script.saw {
+		if err := m.AddHeader("X-Saw-"+s.milter, strings.Join(s.shown, "; ")); err != nil {
+			return nil, err
+		}
+	}
+	if s.script.edit != nil {
+		if err := s.script.edit(m); err != nil {
+			return nil, err
+		}
+	}
+	return say(s.script.endOfMessage)
+}
+
+// Abort implements [milter.Milter].
+func (s *scripted) Abort(*milter.Modifier) error {
+	s.script, s.shown = script{}, nil
+	return nil
+}
+
+// all makes edits one after another.
+func all(edits ...error) error { return errors.Join(edits...) }
