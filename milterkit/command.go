@@ -1,0 +1,277 @@
+package milterkit
+
+import (
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/milterkit/sdk/milterkit/wire"
+)
+
+// One method for each command of the MTA. A command that is out of turn or
+// malformed ends the connection: the MTA then does what it does when a filter
+// fails, so the message is deferred and not lost.
+
+// command carries out one command.
+func (c *conn) command(f wire.Frame) error {
+	if c.w == nil && f.Code != wire.CmdNegotiate && f.Code != wire.CmdQuit {
+		return outOfTurn(f.Code, "before the negotiation")
+	}
+	switch f.Code {
+	case wire.CmdRcpt, wire.CmdData, wire.CmdHeader, wire.CmdEOH, wire.CmdBody, wire.CmdEOM:
+		if !c.w.open {
+			return outOfTurn(f.Code, "before MAIL")
+		}
+	}
+	method := methods[f.Code]
+	if method == nil {
+		return &wire.ProtocolError{Code: f.Code, Reason: "not a command of the milter protocol"}
+	}
+	return method(c, f.Payload)
+}
+
+var methods = [256]func(*conn, []byte) error{
+	wire.CmdNegotiate: (*conn).negotiate,
+	wire.CmdMacros:    (*conn).macros,
+	wire.CmdConnect:   (*conn).connect,
+	wire.CmdHelo:      (*conn).helo,
+	wire.CmdMail:      (*conn).mail,
+	wire.CmdRcpt:      (*conn).rcpt,
+	wire.CmdData:      (*conn).data,
+	wire.CmdHeader:    (*conn).headerField,
+	wire.CmdEOH:       (*conn).endOfHeader,
+	wire.CmdBody:      (*conn).body,
+	wire.CmdEOM:       (*conn).endOfMessage,
+	wire.CmdUnknown:   (*conn).unknown,
+	wire.CmdAbort:     (*conn).abort,
+	wire.CmdQuit:      (*conn).goodbye,
+	wire.CmdQuitNew:   (*conn).nextSession,
+}
+
+func outOfTurn(code byte, when string) error {
+	return &wire.ProtocolError{Code: code, Reason: "out of turn: " + when}
+}
+
+func (c *conn) negotiate(p []byte) error {
+	if c.w != nil {
+		return outOfTurn(wire.CmdNegotiate, "a second negotiation")
+	}
+	offer, err := wire.ParseNegotiation(p)
+	if err != nil {
+		return err
+	}
+	c.beginSession(offer.Actions & wire.AllActions)
+	c.answer, err = negotiate(offer, c.w.hooks())
+	if err != nil {
+		return err
+	}
+	c.out = c.answer.Append(c.out[:0])
+	return c.write()
+}
+
+// beginSession begins the walk of a session past the children.
+func (c *conn) beginSession(actions Actions) {
+	c.w = c.s.Dispatcher.Walk(actions)
+	c.w.OnProgress = c.progress
+}
+
+// nextSession is QUIT_NC: the same connection goes on with another client, and
+// without another negotiation.
+func (c *conn) nextSession([]byte) error {
+	actions := c.w.sess.Actions
+	c.endMessage()
+	c.w.Close()
+	c.beginSession(actions)
+	return nil
+}
+
+func (c *conn) goodbye([]byte) error { return errGoodbye }
+
+func (c *conn) macros(p []byte) error {
+	m, err := wire.ParseMacros(p)
+	if err != nil {
+		return err
+	}
+	at, ok := stageOf[m.For]
+	if !ok {
+		return nil // for a command that has no stage; nobody could ask for them
+	}
+	if c.w.sameMacros(at, m.All()) {
+		return nil
+	}
+	c.w.Macros(at, func(yield func(string, string) bool) {
+		for name, value := range m.All() {
+			if !yield(string(name), string(value)) {
+				return
+			}
+		}
+	})
+	return nil
+}
+
+// sameMacros reports whether a stage has just these macros already. Postfix
+// sends the same ones with each field of the header.
+func (w *Walk) sameMacros(at Stage, pairs iter.Seq2[[]byte, []byte]) bool {
+	list := w.sess.macros[at]
+	for name, value := range pairs {
+		if len(list) == 0 || list[0].name != string(name) || list[0].value != string(value) {
+			return false
+		}
+		list = list[1:]
+	}
+	return len(list) == 0
+}
+
+func (c *conn) connect(p []byte) error {
+	if c.w.connected {
+		return outOfTurn(wire.CmdConnect, "a second CONNECT")
+	}
+	m, err := wire.ParseConnect(p)
+	if err != nil {
+		return err
+	}
+	host, addr := string(m.Host), string(m.Addr)
+	return c.ask(wire.CmdConnect, func() Verdict { return c.w.Connect(c.s.ctx, host, m.Family, addr, m.Port) })
+}
+
+func (c *conn) helo(p []byte) error {
+	name, err := wire.ParseHelo(p)
+	if err != nil {
+		return err
+	}
+	text := string(name)
+	c.endMessage()
+	return c.ask(wire.CmdHelo, func() Verdict { return c.w.Helo(c.s.ctx, text) })
+}
+
+func (c *conn) mail(p []byte) error {
+	sender, err := address(wire.CmdMail, p)
+	if err != nil {
+		return err
+	}
+	c.endMessage()
+	c.beginMessage()
+	return c.ask(wire.CmdMail, func() Verdict { return c.w.Mail(c.s.ctx, sender) })
+}
+
+func (c *conn) rcpt(p []byte) error {
+	to, err := address(wire.CmdRcpt, p)
+	if err != nil {
+		return err
+	}
+	return c.ask(wire.CmdRcpt, func() Verdict {
+		// Source: SMFIP_RCPT_REJ in libmilter's xxfi_envrcpt.
+		if c.w.sess.Macro("rcpt_mailer") == "error" {
+			c.w.RefusedRcpt(c.s.ctx, to)
+			return Continue
+		}
+		return c.w.Rcpt(c.s.ctx, to)
+	})
+}
+
+// address makes strings of an address on the wire.
+func address(code byte, p []byte) (Address, error) {
+	a, err := wire.ParseAddress(code, p)
+	if err != nil {
+		return Address{}, err
+	}
+	var args []string
+	for arg := range a.Args() {
+		args = append(args, string(arg))
+	}
+	return NewAddress(string(a.Addr), args...), nil
+}
+
+func (c *conn) data([]byte) error {
+	return c.ask(wire.CmdData, func() Verdict { return c.w.Data(c.s.ctx) })
+}
+
+func (c *conn) unknown(p []byte) error {
+	line, err := wire.ParseUnknown(p)
+	if err != nil {
+		return err
+	}
+	text := string(line)
+	return c.ask(wire.CmdUnknown, func() Verdict { return c.w.Unknown(c.s.ctx, text) })
+}
+
+func (c *conn) headerField(p []byte) error {
+	name, value, err := wire.ParseHeader(p)
+	if err != nil {
+		return err
+	}
+	limit := or(c.s.MaxHeader, DefaultMaxHeader)
+	if c.header += len(p); c.header > limit {
+		c.w.Refuse(Reply(552, fmt.Sprintf("5.3.4 Message header is longer than %d bytes", limit)))
+		return c.proceed(wire.CmdHeader)
+	}
+	// Where the space after the colon was eaten it is put back, in the place of
+	// the NUL before the value. Only a blank is eaten, so a value that begins
+	// with a tab or a fold never had one.
+	if c.answer.Steps&wire.LeadingSpace == 0 && len(value) > 0 && !strings.ContainsRune("\t\n", rune(value[0])) {
+		p[len(name)] = ' '
+		value = p[len(name) : len(name)+1+len(value)]
+	}
+	c.w.Header(c.keep(name), c.keep(value))
+	return c.proceed(wire.CmdHeader)
+}
+
+func (c *conn) endOfHeader([]byte) error {
+	c.w.EndOfHeader(c.s.ctx)
+	return c.proceed(wire.CmdEOH)
+}
+
+func (c *conn) body(p []byte) error {
+	if err := c.takeBody(p); err != nil {
+		return err
+	}
+	if c.r.Rest() > 0 {
+		return nil // the rest of this frame follows; it has one answer
+	}
+	return c.proceed(wire.CmdBody)
+}
+
+// takeBody shows a piece of the body to the children, and keeps it if need be.
+func (c *conn) takeBody(p []byte) error {
+	c.w.EndOfHeader(c.s.ctx)
+	if c.w.KeepsBody() && !c.w.ended.Final() {
+		view, err := c.keepBody(p)
+		if err != nil {
+			c.s.logger().Error("a message cannot be kept", "session", c.w.sess.ID, "queue_id", c.w.env.QueueID(), "error", err)
+			c.w.Refuse(Reply(452, "4.3.1 Insufficient system storage"))
+			return nil
+		}
+		p = view
+	}
+	c.w.Body(c.s.ctx, p)
+	return nil
+}
+
+func (c *conn) endOfMessage(p []byte) error {
+	// It may carry a last piece of the body. Source: libmilter's st_bodyend.
+	if len(p) > 0 {
+		if err := c.takeBody(p); err != nil {
+			return err
+		}
+	}
+	c.waiting = true
+	outcome := c.w.EndOfMessage(c.s.ctx)
+	c.waiting = false
+	err := c.writeOutcome(outcome)
+	c.endMessage()
+	return err
+}
+
+func (c *conn) abort([]byte) error {
+	c.endMessage()
+	return nil
+}
+
+// hooks returns the hooks of all children.
+func (w *Walk) hooks() []Hooks {
+	list := make([]Hooks, len(w.parts))
+	for i := range w.parts {
+		list[i] = w.parts[i].hooks
+	}
+	return list
+}

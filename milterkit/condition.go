@@ -1,0 +1,35 @@
+package milterkit
+
+import (
+	"context"
+	"fmt"
+)
+
+// A Condition says whether a slot takes part. The zero Condition always holds.
+//
+// It is settled at the stage At, anew for each message (at connect once for
+// the session, at helo at each HELO). Until then the child is not contacted;
+// when it holds, the child is told what happened so far before the event at
+// hand.
+type Condition struct {
+	Name string // for logs
+	At   Stage  // StageConnect, StageHelo, StageMail or StageRcpt
+
+	// Holds is the test. At connect and helo the envelope has only its
+	// Session. At rcpt it is asked for each recipient, and the child is shown
+	// only those for which it holds; to is the zero Address before.
+	Holds func(ctx context.Context, e *Envelope, to Address) bool
+}
+
+func (c *Condition) check() error {
+	if c.Holds == nil {
+		if c.At != 0 || c.Name != "" {
+			return fmt.Errorf("condition %q has no test", c.Name)
+		}
+		return nil
+	}
+	if c.At < StageConnect || c.At > StageRcpt {
+		return fmt.Errorf("condition %q is to be settled at %s; it can be at connect, helo, mail or rcpt", c.Name, c.At)
+	}
+	return nil
+}

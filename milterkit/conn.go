@@ -1,0 +1,200 @@
+package milterkit
+
+import (
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/milterkit/sdk/internal/spool"
+	"github.com/milterkit/sdk/milterkit/wire"
+)
+
+// A conn is one connection from an MTA: one SMTP session.
+//
+// What is read stays where it was read. Outside a message that is a small
+// buffer, written over again and again. From the header on, what children may
+// still look at is pinned there, and reading goes on in slabs that are given
+// back at the end of the message.
+type conn struct {
+	s  *Server
+	nc net.Conn
+	r  *wire.Reader
+	w  *Walk // of the session; nil before the negotiation
+
+	answer  wire.Negotiation // what we have agreed to
+	quit    bool
+	waiting bool // the MTA waits for a word from us
+
+	small   []byte  // the buffer outside a message
+	scratch bool    // what is read now goes to a buffer that is written over
+	memory  *memory // of the message under way
+	header  int     // bytes of header so far
+
+	out []byte // frames to be written
+
+	mu       sync.Mutex
+	idle     bool // no message is under way
+	draining bool // to be closed as soon as it is idle
+}
+
+// smallBuffer is the size of the buffer outside a message: enough for what comes
+// there at once, and little enough for thousands of idle sessions.
+const smallBuffer = 4 << 10
+
+// writeTimeout bounds one write to the MTA, which reads at once unless it hangs.
+const writeTimeout = time.Minute
+
+// memory is where the bytes of one message stand.
+type memory struct {
+	*spool.Store
+	lent bool // a hook that was given up still looks at it
+}
+
+// Retain implements [Memory]. It is called by the session's own goroutine.
+func (m *memory) Retain() {
+	m.lent = true
+	m.Store.Retain()
+}
+
+func newConn(s *Server, nc net.Conn) *conn {
+	c := &conn{s: s, nc: nc, small: make([]byte, smallBuffer), idle: true}
+	c.r = wire.NewReader(nc, c.small)
+	c.r.Split = wire.CmdBody
+	c.r.Replace = c.replace
+	return c
+}
+
+// errGoodbye ends a connection in good order.
+var errGoodbye = errors.New("goodbye")
+
+// serve reads commands and answers them until the connection ends.
+func (c *conn) serve() {
+	err := c.loop()
+	c.end()
+	negotiated := c.w != nil
+	if negotiated {
+		c.w.Close()
+	}
+	c.freeMemory()
+	switch {
+	case errors.Is(err, errGoodbye), errors.Is(err, net.ErrClosed), errors.Is(err, io.EOF):
+	case !negotiated && isReset(err): // a port probe
+	default:
+		attrs := []any{"mta", c.nc.RemoteAddr().String(), "error", err}
+		if negotiated {
+			attrs = append(attrs, "session", c.w.sess.ID)
+		}
+		c.s.logger().Warn("MTA connection ended", attrs...)
+	}
+}
+
+func (c *conn) loop() error {
+	for {
+		f, err := c.r.Next()
+		if err != nil {
+			return err
+		}
+		if c.idle && !c.setIdle(false) {
+			return errGoodbye
+		}
+		if err := c.command(f); err != nil {
+			return err
+		}
+		if (c.w == nil || !c.w.open) && !c.setIdle(true) {
+			return errGoodbye
+		}
+	}
+}
+
+// setIdle notes whether a message, or an answer, is under way. It reports false
+// if the connection is to end now.
+func (c *conn) setIdle(idle bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.idle = idle
+	return !c.draining || !idle
+}
+
+// endWhenIdle closes the connection as soon as no message is under way.
+func (c *conn) endWhenIdle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.draining = true
+	if c.idle {
+		c.nc.Close()
+	}
+}
+
+func (c *conn) end() { c.nc.Close() }
+
+// replace gives the reader its next buffer: a slab while the budget lasts, and
+// then one that is written over, whose contents are kept elsewhere.
+func (c *conn) replace(need int) []byte {
+	if c.scratch = c.memory == nil; c.scratch {
+		return nil // a long command outside a message: the reader makes one
+	}
+	if slab := c.memory.Slab(); slab != nil {
+		return slab
+	}
+	c.scratch = true
+	return make([]byte, max(need, wire.MaxBody+1024))
+}
+
+// beginMessage gets memory for a message.
+func (c *conn) beginMessage() {
+	c.memory = &memory{Store: c.s.budget.NewStore()}
+	c.w.Memory = c.memory
+	c.header = 0
+}
+
+// endMessage ends the message under way, if there is one, and gives its memory
+// back.
+func (c *conn) endMessage() {
+	c.w.Reset()
+	c.freeMemory()
+}
+
+func (c *conn) freeMemory() {
+	if c.memory == nil {
+		return
+	}
+	if c.memory.lent {
+		c.small = make([]byte, smallBuffer)
+	}
+	if !c.r.SetBuffer(c.small) {
+		c.r.SetBuffer(make([]byte, c.r.Buffered()))
+	}
+	c.memory.Release()
+	c.memory, c.scratch = nil, false
+	if c.w != nil {
+		c.w.Memory = nil
+	}
+}
+
+// keep returns a view of p, which stands in the reader's buffer, that is good
+// for the whole message.
+func (c *conn) keep(p []byte) []byte {
+	if c.scratch {
+		return slices.Clone(p)
+	}
+	c.r.Pin()
+	return p
+}
+
+// keepBody is keep for a piece of the body, which may be large.
+func (c *conn) keepBody(p []byte) ([]byte, error) {
+	if c.scratch {
+		return c.memory.Spill(p)
+	}
+	c.r.Pin()
+	return p, nil
+}
+
+// isReset reports whether the peer has just gone away.
+func isReset(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) || errors.Is(err, io.ErrUnexpectedEOF)
+}

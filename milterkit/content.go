@@ -1,0 +1,377 @@
+package milterkit
+
+import (
+	"context"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/milterkit/sdk/internal/overlay"
+)
+
+// The content of a message (header, body, end) is one stage: the first child
+// or group has all of it, and its edits and verdict are known, before those of
+// the next count. The first group may be shown it while it arrives; for the
+// others it is kept, if there are any.
+
+// content is the content of a message as far as it has arrived, with the edits
+// of the children laid over it.
+type content struct {
+	fields   []overlay.Field // as the MTA showed them
+	header   *overlay.Header
+	headed   bool // the whole header has arrived
+	body     net.Buffers
+	size     int64
+	keep     bool // the body is kept
+	left     bool // its memory is left to a hook that was given up
+	spent    time.Duration
+	complete bool // it has come to the end
+
+	sender     []Edit // at most one
+	recipients []Edit
+	quarantine []Edit
+	newBody    []Edit // at most one
+}
+
+// reset forgets the content. Lists that a hook may still look at are left to it.
+func (c *content) reset() {
+	if c.left {
+		*c = content{}
+		return
+	}
+	clear(c.fields)
+	clear(c.body)
+	*c = content{fields: c.fields[:0], body: c.body[:0], header: c.header}
+}
+
+// leaveMemory leaves all lists of the message to a hook that does not return.
+func (w *Walk) leaveMemory() { w.left = true }
+
+// An Outcome is what the children have made of a message.
+type Outcome struct {
+	// Verdict is Continue, Discard or a refusal.
+	Verdict Verdict
+
+	// Edits turn the message as the MTA has it into the message as the
+	// children left it, if they are made one after the other: the sender, the
+	// recipients, fields of the header from the last to the first, new
+	// fields, quarantine, the body. They are valid until Reset.
+	Edits []Edit
+}
+
+// Header takes a field of the header. value is what stands after the colon.
+// Both must stay as they are until Reset.
+func (w *Walk) Header(name, value []byte) {
+	w.fields = append(w.fields, overlay.Field{Name: name, Value: value})
+}
+
+// EndOfHeader says that the whole header has arrived.
+func (w *Walk) EndOfHeader(ctx context.Context) {
+	if w.content.headed {
+		return
+	}
+	w.content.headed = true
+	if w.header == nil {
+		w.header = overlay.New(nil)
+	}
+	w.header.Reset(w.fields)
+	if w.ended.Final() {
+		return
+	}
+	w.beginContent(ctx, StageHeader)
+	defer w.endContent()
+	from, to := w.firstGroup()
+	for i := from; i < to; i++ {
+		p := &w.parts[i]
+		if p.live = p.wantsContent(); !p.live {
+			continue
+		}
+		p.answer = Continue
+		if p.hooks.Header != nil {
+			p.headed = true
+			p.begin(StageHeader, runHeader)
+		}
+	}
+	w.await()
+	w.decideLive()
+	for i := range w.parts {
+		w.keep = w.keep || w.parts[i].needsBody()
+	}
+}
+
+// KeepsBody reports whether the pieces given to Body from now on must stay as
+// they are until Reset. If not, they need to stay for the call only.
+func (w *Walk) KeepsBody() bool { return w.keep }
+
+// Body takes a piece of the body.
+func (w *Walk) Body(ctx context.Context, piece []byte) {
+	w.EndOfHeader(ctx)
+	if len(piece) == 0 {
+		return
+	}
+	w.size += int64(len(piece))
+	if w.ended.Final() {
+		return
+	}
+	if w.keep {
+		w.body = append(w.body, piece)
+	}
+	asked := false
+	for i := range w.parts {
+		p := &w.parts[i]
+		if !p.live || p.decided || p.hooks.Body == nil {
+			continue
+		}
+		if !asked {
+			w.beginContent(ctx, StageBody)
+			w.first, asked = i, true
+		}
+		p.call.piece = piece
+		p.begin(StageBody, runBody)
+	}
+	if asked {
+		w.await()
+		w.decideLive()
+		w.endContent()
+	}
+}
+
+// EndOfMessage says that the whole message has arrived, and returns what the
+// children have made of it.
+func (w *Walk) EndOfMessage(ctx context.Context) Outcome {
+	w.EndOfHeader(ctx)
+	w.complete = true
+	if w.ended.Final() {
+		return Outcome{Verdict: w.ended}
+	}
+	w.beginContent(ctx, StageMessage)
+	defer w.endContent()
+	for from := 0; from < len(w.parts); {
+		to := w.groupEnd(from)
+		if v := w.askGroup(from, to); v.Final() {
+			w.ended = v
+			return Outcome{Verdict: v}
+		}
+		from = to
+	}
+	return Outcome{Edits: w.script()}
+}
+
+// Refuse ends the message at hand for a reason of the caller's own: no child
+// is asked about it any more, and every stage gets that verdict.
+func (w *Walk) Refuse(v Verdict) {
+	if w.open && !w.ended.Final() {
+		w.ended = v
+		w.report.decide(nil, w.stage, v)
+	}
+}
+
+// beginContent starts the time for the content that all children together have
+// left of it.
+func (w *Walk) beginContent(ctx context.Context, at Stage) {
+	w.begin(ctx, at)
+	w.contentSince = time.Now()
+	limit := or(w.d.MessageTimeout, DefaultMessageTimeout)
+	if w.sendmail() {
+		limit = min(limit, sendmailMessageTimeout)
+	}
+	w.until = w.contentSince.Add(limit - w.spent)
+}
+
+func (w *Walk) endContent() { w.spent += time.Since(w.contentSince) }
+
+// groupEnd returns the end of the group of parts that begins at from.
+func (w *Walk) groupEnd(from int) int {
+	to := from + 1
+	for to < len(w.parts) && w.parts[to].Together {
+		to++
+	}
+	return to
+}
+
+// firstGroup returns the first group of which somebody wants the content. It is
+// empty if there is none, or if the message is refused before it comes to it.
+func (w *Walk) firstGroup() (from, to int) {
+	for from < len(w.parts) {
+		to = w.groupEnd(from)
+		for i := from; i < to; i++ {
+			if w.parts[i].stuck.Final() {
+				return 0, 0
+			}
+		}
+		for i := from; i < to; i++ {
+			if w.parts[i].wantsContent() {
+				w.first = from
+				return from, to
+			}
+		}
+		from = to
+	}
+	return 0, 0
+}
+
+// wantsContent reports whether the child takes part in the content.
+func (p *part) wantsContent() bool {
+	return p.in && !p.out && !p.stuck.Final() && p.hooks.content()
+}
+
+// needsBody reports whether the body has to be kept for the child.
+func (p *part) needsBody() bool {
+	switch {
+	case !p.wantsContent() || p.decided:
+		return false
+	case p.live:
+		return p.hooks.Message != nil && p.hooks.Body == nil
+	}
+	return p.hooks.Message != nil || p.hooks.Body != nil
+}
+
+// decideLive looks at what the children of the first group have said so far.
+// If it is one child alone and it refuses, nobody will want the body.
+func (w *Walk) decideLive() {
+	count, refused := 0, false
+	for i := range w.parts {
+		if p := &w.parts[i]; p.live {
+			p.decided = p.decided || p.answer.kind != KindContinue
+			count++
+			refused = p.answer.Final() && !p.Shadow
+		}
+	}
+	if count == 1 && refused {
+		w.keep = false
+		for i := range w.parts {
+			w.parts[i].decided = true
+		}
+	}
+}
+
+// askGroup asks the parts from from to to about the content, all at the same
+// time, and lays their edits over the message. The first final verdict in order
+// is the answer.
+func (w *Walk) askGroup(from, to int) Verdict {
+	w.first = from
+	group := w.parts[from:to]
+	for i := range group {
+		p := &group[i]
+		if !p.wantsContent() || p.decided {
+			continue
+		}
+		p.answer = Continue
+		p.call.edits.reset(w.sess.Actions)
+		if p.hooks.Body != nil {
+			p.pieces = w.body
+		}
+		p.begin(StageMessage, runContent)
+	}
+	w.await()
+	for i := range group {
+		p := &group[i]
+		v := p.stuck
+		if !v.Final() && p.wantsContent() {
+			v = p.contentVerdict()
+		}
+		if v.Final() {
+			w.report.decide(p, StageMessage, v)
+			return v
+		}
+	}
+	w.merge(group)
+	return Continue
+}
+
+// contentVerdict returns what the child's answer on the content means.
+func (p *part) contentVerdict() Verdict {
+	v := p.answer
+	// Edits before a refusal or a failure do not count; before the end there
+	// are none.
+	if !p.decided && (v.kind == KindContinue || v.kind == KindAccept) {
+		if err := p.call.edits.err; err != nil {
+			v = Fail(err)
+		} else {
+			p.edits = p.call.edits.Len()
+		}
+	}
+	return p.heed(Stage(p.call.stage.Load()), v)
+}
+
+// merge lays the edits of a group of parts over the message.
+func (w *Walk) merge(group []part) {
+	forks := make([]*overlay.Fork, 0, 4)
+	for i := range group {
+		p := &group[i]
+		if p.edits == 0 || p.Shadow {
+			continue
+		}
+		var fork *overlay.Fork
+		for e := range p.call.edits.All() {
+			if kind, ok := headerKind(e.Op); ok {
+				if fork == nil {
+					fork = w.header.Fork()
+				}
+				fork.Apply(overlay.Edit{Kind: kind, Index: e.Index, Name: e.Name, Value: e.Value})
+				continue
+			}
+			w.keepEdit(e)
+		}
+		if fork != nil {
+			forks = append(forks, fork)
+		}
+	}
+	for _, fork := range forks {
+		w.header.Merge(fork)
+	}
+}
+
+// headerKind returns the overlay's word for an edit of the header.
+func headerKind(o Op) (kind overlay.Kind, ok bool) {
+	switch o {
+	case OpAddHeader:
+		return overlay.Add, true
+	case OpInsertHeader:
+		return overlay.Insert, true
+	case OpChangeHeader:
+		return overlay.Change, true
+	case OpDeleteHeader:
+		return overlay.Delete, true
+	}
+	return 0, false
+}
+
+// keepEdit takes an edit that is not one of the header.
+func (w *Walk) keepEdit(e Edit) {
+	switch e.Op {
+	case OpChangeSender:
+		w.content.sender = append(w.content.sender[:0], e)
+	case OpAddRecipient, OpDeleteRecipient:
+		w.content.recipients = append(w.content.recipients, e)
+	case OpQuarantine:
+		w.content.quarantine = append(w.content.quarantine, e)
+	case OpReplaceBody:
+		w.content.newBody = append(w.content.newBody[:0], e)
+		w.body = e.Body
+	}
+}
+
+// script returns the edits that the MTA is to make.
+func (w *Walk) script() []Edit {
+	for i := range w.parts {
+		if p := &w.parts[i]; p.hold != "" {
+			w.content.quarantine = append(w.content.quarantine, Edit{Op: OpQuarantine, Value: p.hold})
+		}
+	}
+	list := slices.Concat(w.content.sender, w.content.recipients)
+	for _, e := range w.header.Script() {
+		list = append(list, Edit{Op: headerOps[e.Kind], Index: e.Index, Name: e.Name, Value: e.Value})
+	}
+	list = slices.Concat(list, w.content.quarantine, w.content.newBody)
+	w.report.edits = len(list)
+	w.report.held = len(w.content.quarantine) > 0
+	return list
+}
+
+var headerOps = [...]Op{
+	overlay.Add:    OpAddHeader,
+	overlay.Insert: OpInsertHeader,
+	overlay.Change: OpChangeHeader,
+	overlay.Delete: OpDeleteHeader,
+}

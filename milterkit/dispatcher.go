@@ -1,0 +1,105 @@
+package milterkit
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+// A Dispatcher asks children, in order, about what happens in SMTP sessions.
+// It knows nothing of the milter protocol: a mail server written in Go can
+// drive one itself, with [Dispatcher.Walk]. Its fields must not change once a
+// session has begun.
+type Dispatcher struct {
+	// StageTimeout bounds all children together at one stage up to data,
+	// catching up with what a late child missed included. Zero:
+	// DefaultStageTimeout. Behind Sendmail it is 8 s at most.
+	StageTimeout time.Duration
+
+	// MessageTimeout bounds all children together on the content of one
+	// message. Zero: DefaultMessageTimeout.
+	MessageTimeout time.Duration
+
+	// MaxGivenUp bounds how many hooks of one child, of all sessions, may
+	// have been given up and still not have returned; beyond it the child is
+	// taken to be down. Zero: DefaultMaxGivenUp.
+	MaxGivenUp int
+
+	// Logger is told of each message and of each failure of a child.
+	// Nil: slog.Default().
+	Logger *slog.Logger
+
+	slots   []Slot
+	givenUp []atomic.Int64 // by slot: hooks that have not returned
+	lastID  atomic.Uint64
+}
+
+// What a Dispatcher does where it is told nothing else.
+const (
+	DefaultStageTimeout   = 25 * time.Second
+	DefaultMessageTimeout = 4*time.Minute + 50*time.Second
+	DefaultMaxGivenUp     = 100
+)
+
+// sendmailStageTimeout bounds all children together at a stage before the
+// content: Sendmail waits 10 s for an answer there (its timeout R), and takes
+// no progress. Source: sendmail/milter.c.
+const sendmailStageTimeout = 8 * time.Second
+
+// sendmailMessageTimeout bounds all children together on the content: Sendmail
+// waits five minutes in all at the end of a message, however often it is told
+// of progress (its timeout E). Source: sendmail/milter.c.
+const sendmailMessageTimeout = 4*time.Minute + 50*time.Second
+
+// NewDispatcher returns a Dispatcher for slots, in their order. It fails if a
+// slot has no child, two children have one name, or a condition can never be
+// settled.
+func NewDispatcher(slots ...Slot) (*Dispatcher, error) {
+	names := make(map[string]bool, len(slots))
+	for i := range slots {
+		s := &slots[i]
+		if s.Child == nil {
+			return nil, fmt.Errorf("milterkit: slot %d has no child", i+1)
+		}
+		name := s.Child.Name()
+		if name == "" {
+			return nil, fmt.Errorf("milterkit: the child in slot %d has no name", i+1)
+		}
+		if names[name] {
+			return nil, fmt.Errorf("milterkit: two children are called %q", name)
+		}
+		names[name] = true
+		if err := s.When.check(); err != nil {
+			return nil, fmt.Errorf("milterkit: %s: %w", name, err)
+		}
+		if int(s.DefaultAction) >= len(defaultActionNames) {
+			return nil, fmt.Errorf("milterkit: %s: default action %d is not known", name, s.DefaultAction)
+		}
+		if i == 0 && s.Together {
+			return nil, errors.New("milterkit: the first slot can not run together with one before it")
+		}
+	}
+	return &Dispatcher{slots: slots, givenUp: make([]atomic.Int64, len(slots))}, nil
+}
+
+// Slots returns the slots in their order. The caller must not change them.
+func (d *Dispatcher) Slots() []Slot { return d.slots }
+
+func (d *Dispatcher) logger() *slog.Logger {
+	if d.Logger != nil {
+		return d.Logger
+	}
+	return slog.Default()
+}
+
+func (d *Dispatcher) maxGivenUp() int64 { return int64(or(d.MaxGivenUp, DefaultMaxGivenUp)) }
+
+// or returns v, or other where v is zero or less.
+func or[T int | time.Duration](v, other T) T {
+	if v > 0 {
+		return v
+	}
+	return other
+}

@@ -1,0 +1,2 @@
+// Package milterkit puts many mail filters behind one milter socket.
+package milterkit

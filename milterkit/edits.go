@@ -1,0 +1,188 @@
+package milterkit
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/emersion/go-milter"
+)
+
+// An Op is a kind of [Edit].
+type Op uint8
+
+const (
+	OpAddHeader Op = iota + 1 // add a field at the end of the header
+	OpInsertHeader
+	OpChangeHeader
+	OpDeleteHeader
+	OpChangeSender
+	OpAddRecipient
+	OpDeleteRecipient
+	OpQuarantine
+	OpReplaceBody
+)
+
+var opNames = [...]string{"", "add header", "insert header", "change header", "delete header",
+	"change sender", "add recipient", "delete recipient", "quarantine", "replace body"}
+
+// String returns the name of the operation as it stands in logs.
+func (o Op) String() string { return opNames[o] }
+
+// Action returns the action that an MTA must offer for the operation.
+func (o Op) Action() Actions {
+	switch o {
+	case OpAddHeader, OpInsertHeader:
+		return milter.OptAddHeader
+	case OpChangeHeader, OpDeleteHeader:
+		return milter.OptChangeHeader
+	case OpChangeSender:
+		return milter.OptChangeFrom
+	case OpAddRecipient:
+		return milter.OptAddRcpt
+	case OpDeleteRecipient:
+		return milter.OptRemoveRcpt
+	case OpQuarantine:
+		return milter.OptQuarantine
+	case OpReplaceBody:
+		return milter.OptChangeBody
+	}
+	return 0
+}
+
+// An Edit is one change to a message, as data: it can be logged, compared in
+// a test, or dropped.
+type Edit struct {
+	Op Op
+
+	// Index is a position for OpInsertHeader: 0 is the top, above the MTA's
+	// own Received field, which counts. For OpChangeHeader and
+	// OpDeleteHeader it says which field of that name, from 1 (0 is 1).
+	Index int
+
+	Name  string      // of a header field; the address of a sender or recipient
+	Value string      // what stands after the colon; ESMTP parameters; the reason of a quarantine
+	Body  net.Buffers // OpReplaceBody: the new body, CRLF lines; unchanged until Reset
+}
+
+// Edits collects the changes of one child to one message. Its methods return
+// no errors: an edit that cannot be made turns the child's verdict into a
+// [Fail]. What is asked for is applied as Postfix would: a change of a field
+// that is not there adds it, the deletion of one is nothing.
+type Edits struct {
+	offered Actions
+	list    []Edit
+	err     error
+}
+
+// AddHeader adds a field at the end of the header. A space is put between the
+// colon and the value.
+func (e *Edits) AddHeader(name, value string) {
+	e.Append(Edit{Op: OpAddHeader, Name: name, Value: " " + value})
+}
+
+// InsertHeader inserts a field at a position; 0 is the top of the header,
+// above the MTA's own Received field, and counts as it does.
+func (e *Edits) InsertHeader(position int, name, value string) {
+	e.Append(Edit{Op: OpInsertHeader, Index: position, Name: name, Value: " " + value})
+}
+
+// ChangeHeader gives the nth field of that name, counted from 1, a new value.
+func (e *Edits) ChangeHeader(name string, nth int, value string) {
+	e.Append(Edit{Op: OpChangeHeader, Index: nth, Name: name, Value: " " + value})
+}
+
+// DeleteHeader deletes the nth field of that name, counted from 1.
+func (e *Edits) DeleteHeader(name string, nth int) {
+	e.Append(Edit{Op: OpDeleteHeader, Index: nth, Name: name})
+}
+
+// ChangeSender replaces the envelope's sender. args are ESMTP parameters;
+// Postfix takes RET and ENVID.
+func (e *Edits) ChangeSender(addr string, args ...string) {
+	e.Append(Edit{Op: OpChangeSender, Name: addr, Value: strings.Join(args, " ")})
+}
+
+// AddRecipient adds a recipient. args are ESMTP parameters; Postfix takes
+// NOTIFY and ORCPT.
+func (e *Edits) AddRecipient(addr string, args ...string) {
+	e.Append(Edit{Op: OpAddRecipient, Name: addr, Value: strings.Join(args, " ")})
+}
+
+// DeleteRecipient takes a recipient away. addr must be spelled as it came.
+func (e *Edits) DeleteRecipient(addr string) {
+	e.Append(Edit{Op: OpDeleteRecipient, Name: addr})
+}
+
+// ReplaceBody replaces the whole body. Lines end in CRLF. The pieces must stay
+// as they are until Reset.
+func (e *Edits) ReplaceBody(pieces ...[]byte) {
+	e.Append(Edit{Op: OpReplaceBody, Body: net.Buffers(slices.Clone(pieces))})
+}
+
+// Quarantine has the MTA hold the message.
+func (e *Edits) Quarantine(reason string) {
+	e.Append(Edit{Op: OpQuarantine, Value: reason})
+}
+
+// Append adds an edit as it stands; a header value is what follows the colon,
+// so it mostly begins with a space.
+func (e *Edits) Append(x Edit) {
+	if err := e.check(&x); err != nil {
+		if e.err == nil {
+			e.err = err
+		}
+		return
+	}
+	e.list = append(e.list, x)
+}
+
+// All yields the edits in the order in which they were made.
+func (e *Edits) All() iter.Seq[Edit] { return slices.Values(e.list) }
+
+// Len returns how many edits there are.
+func (e *Edits) Len() int { return len(e.list) }
+
+// Err returns why an edit could not be made, or nil.
+func (e *Edits) Err() error { return e.err }
+
+// check reports what is wrong with x, and mends what every MTA would choke on.
+func (e *Edits) check(x *Edit) error {
+	need := x.Op.Action()
+	if x.Op == OpAddRecipient && x.Value != "" {
+		need = milter.OptAddRcptWithArgs
+	}
+	if need == 0 {
+		return fmt.Errorf("edit with unknown operation %d", x.Op)
+	}
+	if e.offered&need != need {
+		return fmt.Errorf("%s: the MTA does not offer that action", x.Op)
+	}
+	if strings.ContainsRune(x.Name, 0) || strings.ContainsRune(x.Value, 0) {
+		return fmt.Errorf("%s: NUL in name or value", x.Op)
+	}
+	switch x.Op {
+	case OpAddHeader, OpInsertHeader, OpChangeHeader, OpDeleteHeader:
+		if x.Name == "" || strings.ContainsAny(x.Name, ":\r\n \t") {
+			return fmt.Errorf("%s: %.40q is not the name of a header field", x.Op, x.Name)
+		}
+		// Postfix would make "\r\r\n" of a CRLF in a value.
+		if strings.ContainsRune(x.Value, '\r') {
+			x.Value = strings.ReplaceAll(strings.ReplaceAll(x.Value, "\r\n", "\n"), "\r", "")
+		}
+	case OpAddRecipient, OpDeleteRecipient:
+		if x.Name == "" || x.Name == "<>" {
+			return errors.New(x.Op.String() + ": no address")
+		}
+	}
+	return nil
+}
+
+// reset makes e ready for another message of an MTA that offers these actions.
+func (e *Edits) reset(offered Actions) {
+	clear(e.list)
+	e.list, e.err, e.offered = e.list[:0], nil, offered
+}

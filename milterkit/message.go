@@ -1,0 +1,63 @@
+package milterkit
+
+import (
+	"bytes"
+	"iter"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/milterkit/sdk/internal/overlay"
+)
+
+// A Message is an Envelope with content. Its methods return views of memory
+// that all children share: read it, do not write to it, and do not keep it
+// past Reset.
+type Message struct {
+	*Envelope
+	fields []overlay.Field
+	body   net.Buffers
+}
+
+// A Field is one header field. Value is what stands after the colon, with its
+// leading space and with folds as a bare LF and the space after it.
+type Field struct{ Name, Value []byte }
+
+// Header yields the fields of the header in order, numbered from 0. The MTA's
+// own Received field is not among them.
+func (m *Message) Header() iter.Seq2[int, Field] {
+	return func(yield func(int, Field) bool) {
+		for i, f := range m.fields {
+			if !yield(i, Field(f)) {
+				return
+			}
+		}
+	}
+}
+
+// Get returns a copy of the first value of the named field, without the space
+// around it, or "".
+func (m *Message) Get(name string) string {
+	for _, f := range m.fields {
+		if strings.EqualFold(string(f.Name), name) {
+			return string(bytes.TrimSpace(f.Value))
+		}
+	}
+	return ""
+}
+
+// Body returns the pieces of the body, ready for one vectored write. The slice
+// is the caller's; the bytes are shared. It is empty for a child that has a
+// Body hook, and before the end of the message.
+func (m *Message) Body() net.Buffers { return slices.Clone(m.body) }
+
+// Size returns the length of the body in bytes, as far as Body has it.
+func (m *Message) Size() int64 { return size(m.body) }
+
+func size(pieces net.Buffers) int64 {
+	var n int64
+	for _, p := range pieces {
+		n += int64(len(p))
+	}
+	return n
+}

@@ -1,0 +1,120 @@
+package milterkit
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/milterkit/sdk/milterkit/wire"
+)
+
+// What is asked of the MTA does not depend on what a remote child has answered
+// to the multiplexer: the children's answers come later, with the client.
+
+// stageOf says to which stage a command, and a list of macros for it, belongs.
+var stageOf = map[byte]Stage{
+	wire.CmdConnect: StageConnect,
+	wire.CmdHelo:    StageHelo,
+	wire.CmdMail:    StageMail,
+	wire.CmdRcpt:    StageRcpt,
+	wire.CmdData:    StageData,
+	wire.CmdHeader:  StageHeader,
+	wire.CmdEOH:     StageHeader,
+	wire.CmdBody:    StageBody,
+	wire.CmdEOM:     StageMessage,
+	wire.CmdUnknown: StageUnknown,
+}
+
+// macroDefaults are the macros that Postfix and Sendmail send unasked, and the
+// client's address and name. A list that a filter asks for replaces the MTA's
+// own, so it must hold all that any child may expect.
+// Sources: Postfix's mail_params.h, Sendmail's cf/README.
+var macroDefaults = []wire.MacroList{
+	{Stage: wire.StageConnect, Names: []string{"j", "_", "v", "{daemon_name}", "{daemon_addr}", "{daemon_port}",
+		"{if_name}", "{if_addr}", "{client_addr}", "{client_name}", "{client_port}", "{client_ptr}"}},
+	{Stage: wire.StageHelo, Names: []string{"{tls_version}", "{cipher}", "{cipher_bits}", "{cert_subject}", "{cert_issuer}"}},
+	{Stage: wire.StageMail, Names: []string{"i", "{auth_type}", "{auth_authen}", "{auth_ssf}", "{auth_author}",
+		"{mail_addr}", "{mail_host}", "{mail_mailer}"}},
+	{Stage: wire.StageRcpt, Names: []string{"i", "{rcpt_addr}", "{rcpt_host}", "{rcpt_mailer}"}},
+	{Stage: wire.StageData, Names: []string{"i"}},
+	// Sendmail uses the list of the end of message only where there is one of
+	// the end of header too. Source: sendmail/milter.c, milter_data.
+	{Stage: wire.StageEOH, Names: []string{"i"}},
+	{Stage: wire.StageEOM, Names: []string{"i", "{msg_id}"}},
+}
+
+// negotiate answers an MTA's offer on behalf of the children of a walk.
+func negotiate(offer wire.Negotiation, hooks []Hooks) (wire.Negotiation, error) {
+	if offer.Version < wire.MinVersion {
+		return wire.Negotiation{}, fmt.Errorf("the MTA offers version %d of the milter protocol; 2 to 6 are spoken here", offer.Version)
+	}
+	answer := wire.Negotiation{
+		Version: min(offer.Version, wire.MaxVersion),
+		Actions: offer.Actions & wire.AllActions,
+		Steps:   wantedSteps(hooks) & offer.Steps,
+	}
+	if offer.Actions&wire.ActSetMacros != 0 {
+		answer.MacroLists = wantedMacros(hooks)
+	}
+	return answer, nil
+}
+
+// wantedSteps returns the stages that no child wants, the replies that are not
+// given, and the manners of speech that keep a message as it is.
+//
+// Connect, helo, mail and rcpt are always wanted: conditions and the log need
+// them. The content is not answered piece by piece: both MTAs have all of it
+// before they send any, so a verdict at its end is as good.
+func wantedSteps(hooks []Hooks) wire.Steps {
+	steps := wire.NoData | wire.NoUnknown | wire.NoHeader | wire.NoEOH | wire.NoBody |
+		wire.NoReplyHeader | wire.NoReplyEOH | wire.NoReplyBody |
+		wire.LeadingSpace | wire.CanSkip
+	for i := range hooks {
+		h := &hooks[i]
+		if h.Data != nil {
+			steps &^= wire.NoData
+		}
+		if h.Unknown != nil {
+			steps &^= wire.NoUnknown
+		}
+		if h.RefusedRcpt != nil {
+			steps |= wire.RefusedRcpts
+		}
+		if h.content() {
+			steps &^= wire.NoHeader | wire.NoEOH
+		}
+		if h.Body != nil || h.Message != nil {
+			steps &^= wire.NoBody
+		}
+	}
+	return steps
+}
+
+// wantedMacros returns the defaults and what the children would like to have.
+func wantedMacros(hooks []Hooks) []wire.MacroList {
+	lists := make([]wire.MacroList, len(macroDefaults))
+	for i, list := range macroDefaults {
+		cmdStage := stageOfList[list.Stage]
+		names := slices.Clone(list.Names)
+		for j := range hooks {
+			for _, name := range hooks[j].Macros[cmdStage] {
+				if !slices.ContainsFunc(names, func(n string) bool { return bare(n) == bare(name) }) {
+					names = append(names, name)
+				}
+			}
+		}
+		// Source: Sendmail's MAXFILTERMACROS.
+		lists[i] = wire.MacroList{Stage: list.Stage, Names: names[:min(len(names), 50)]}
+	}
+	return lists
+}
+
+// stageOfList is the Stage of a macro list's stage.
+var stageOfList = map[wire.Stage]Stage{
+	wire.StageConnect: StageConnect,
+	wire.StageHelo:    StageHelo,
+	wire.StageMail:    StageMail,
+	wire.StageRcpt:    StageRcpt,
+	wire.StageData:    StageData,
+	wire.StageEOH:     StageHeader,
+	wire.StageEOM:     StageMessage,
+}

@@ -1,0 +1,134 @@
+package milterkit
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// report is what the log tells of a message, besides what the Walk knows.
+type report struct {
+	since   time.Time
+	refused int // recipients
+	edits   int // that the MTA was asked for
+	held    bool
+
+	by      string // the child that decided, or refused the last recipient
+	at      Stage
+	verdict Verdict
+}
+
+// begin starts the report of another message.
+func (r *report) begin() { *r = report{since: time.Now()} }
+
+// decide notes a verdict that ended a stage; p is nil if no child gave it.
+func (r *report) decide(p *part, at Stage, v Verdict) {
+	r.by, r.at, r.verdict = "", at, v
+	if p != nil {
+		r.by = p.Child.Name()
+		if at < StageMail {
+			p.walk.logRefusedSession(p, at, v)
+		}
+	}
+}
+
+// client returns the client as it stands in logs: "name[address]".
+func (s *Session) client() string {
+	if s.Addr == "" {
+		return s.Host
+	}
+	return s.Host + "[" + s.Addr + "]"
+}
+
+func (w *Walk) logRefusedSession(p *part, at Stage, v Verdict) {
+	w.d.logger().Info("session refused",
+		"session", w.sess.ID, "client", w.sess.client(), "by", p.Child.Name(), "at", at.String(), "verdict", v.String())
+}
+
+// logMessage writes the one line that each message gets.
+func (w *Walk) logMessage() {
+	r := &w.report
+	outcome := "aborted"
+	switch {
+	case r.held && w.complete:
+		outcome = "quarantine"
+	case w.ended.Final():
+		outcome = w.ended.String()
+	case w.complete:
+		outcome = "accept"
+	}
+	attrs := []slog.Attr{
+		slog.Uint64("session", w.sess.ID),
+		slog.String("queue_id", w.env.QueueID()),
+		slog.String("client", w.sess.client()),
+		slog.String("helo", w.sess.Helo),
+		slog.String("from", w.env.Sender.Addr),
+		slog.Any("to", w.shownRecipients()),
+		slog.Int("rcpts", len(w.env.Recipients)),
+		slog.String("outcome", outcome),
+	}
+	if r.by != "" {
+		attrs = append(attrs, slog.String("by", r.by), slog.String("at", r.at.String()))
+	}
+	if r.refused > 0 {
+		attrs = append(attrs, slog.Int("refused_rcpts", r.refused), slog.String("refusal", r.verdict.String()))
+	}
+	if w.size > 0 {
+		attrs = append(attrs, slog.Int64("body", w.size))
+	}
+	if r.edits > 0 {
+		attrs = append(attrs, slog.Int("edits", r.edits))
+	}
+	attrs = append(attrs, slog.Duration("time", time.Since(r.since).Round(time.Microsecond)))
+	var milters []any
+	for i := range w.parts {
+		if p := &w.parts[i]; p.in || p.verdict.kind != KindContinue {
+			milters = append(milters, slog.String(p.Child.Name(), p.line()))
+		}
+	}
+	attrs = append(attrs, slog.Group("milters", milters...))
+	w.d.logger().LogAttrs(w.ctx, slog.LevelInfo, "message", attrs...)
+}
+
+// shownRecipients returns the first few recipients.
+func (w *Walk) shownRecipients() []string {
+	const few = 5
+	var list []string
+	for _, a := range w.env.Recipients[:min(few, len(w.env.Recipients))] {
+		list = append(list, a.Addr)
+	}
+	return list
+}
+
+// line tells the child's part in the message: verdict, stage, edits, time.
+func (p *part) line() string {
+	s := p.verdict.String()
+	if p.verdict.kind != KindContinue {
+		s += " at " + p.at.String()
+	}
+	if p.Shadow {
+		s = "shadow: " + s
+	}
+	if p.edits > 0 {
+		s += fmt.Sprintf(", %d edits", p.edits)
+	}
+	return fmt.Sprintf("%s, %v", s, p.spent.Round(time.Microsecond))
+}
+
+// warn logs a failure of a child.
+func (w *Walk) warn(p *part, at Stage, err error) {
+	attrs := []slog.Attr{
+		slog.Uint64("session", w.sess.ID),
+		slog.String("queue_id", w.env.QueueID()),
+		slog.String("milter", p.Child.Name()),
+		slog.String("at", at.String()),
+		slog.String("error", err.Error()),
+	}
+	if w.open {
+		attrs = append(attrs, slog.String("default_action", p.DefaultAction.String()))
+	}
+	if pe, ok := err.(*PanicError); ok && pe.Stack != nil {
+		attrs = append(attrs, slog.String("stack", string(pe.Stack)))
+	}
+	w.d.logger().LogAttrs(w.ctx, slog.LevelWarn, "milter failed", attrs...)
+}

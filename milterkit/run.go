@@ -1,0 +1,66 @@
+package milterkit
+
+// The hooks as the worker runs them. Each is a plain function of the call, so
+// that setting one going allocates nothing.
+
+func runCondition(c *call) Verdict {
+	if c.part.When.Holds(c.ctx, &c.part.env, c.to) {
+		return Continue
+	}
+	return Accept
+}
+
+func runConnect(c *call) Verdict { return c.part.hooks.Connect(c.ctx, &c.part.sess) }
+func runHelo(c *call) Verdict    { return c.part.hooks.Helo(c.ctx, &c.part.sess) }
+func runMail(c *call) Verdict    { return c.part.hooks.Mail(c.ctx, &c.part.env) }
+func runRcpt(c *call) Verdict    { return c.part.hooks.Rcpt(c.ctx, &c.part.env, c.to) }
+func runData(c *call) Verdict    { return c.part.hooks.Data(c.ctx, &c.part.env) }
+func runHeader(c *call) Verdict  { return c.part.hooks.Header(c.ctx, &c.part.msg) }
+func runBody(c *call) Verdict    { return c.part.hooks.Body(c.ctx, &c.part.msg, c.piece) }
+func runUnknown(c *call) Verdict { return c.part.hooks.Unknown(c.ctx, &c.part.sess, c.line) }
+
+func runRefusedRcpt(c *call) Verdict {
+	return c.part.hooks.RefusedRcpt(c.ctx, &c.part.env, c.to)
+}
+
+func runReset(c *call) Verdict {
+	c.part.hooks.Reset()
+	return Continue
+}
+
+func runClose(c *call) Verdict {
+	c.part.hooks.Close()
+	return Continue
+}
+
+// runContent takes the child past what it has not yet seen of the message.
+// Each hook has the content timeout for itself.
+func runContent(c *call) Verdict {
+	p := c.part
+	if p.hooks.Header != nil && !p.headed {
+		c.stage.Store(uint32(StageHeader))
+		// It sees no more than if it were asked when the header arrives.
+		macros, body := p.sess.macros, p.msg.body
+		p.sess.macros.clear(StageHeader)
+		p.msg.body = nil
+		if v := p.hooks.Header(c.ctx, &p.msg); v.kind != KindContinue {
+			return v
+		}
+		p.sess.macros, p.msg.body = macros, body
+	}
+	if p.hooks.Body != nil && !p.live {
+		c.stage.Store(uint32(StageBody))
+		for _, piece := range p.pieces {
+			Progress(c.ctx)
+			if v := p.hooks.Body(c.ctx, &p.msg, piece); v.kind != KindContinue {
+				return v
+			}
+		}
+	}
+	c.stage.Store(uint32(StageMessage))
+	if p.hooks.Message == nil {
+		return Continue
+	}
+	Progress(c.ctx)
+	return p.hooks.Message(c.ctx, &p.msg, &c.edits)
+}

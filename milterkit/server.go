@@ -1,0 +1,180 @@
+package milterkit
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/milterkit/sdk/internal/spool"
+)
+
+// A Server speaks the milter protocol to MTAs on behalf of a Dispatcher. Its
+// fields must not change once Serve has been called.
+type Server struct {
+	Dispatcher *Dispatcher
+
+	// MaxMemory bounds the bytes of messages that are held in memory, for all
+	// sessions together; beyond it bodies go to an unlinked file in TempDir.
+	// Zero: DefaultMaxMemory. Below zero: no limit.
+	MaxMemory int64
+
+	// TempDir is where that file is. It should not be in memory itself.
+	// Empty: os.TempDir().
+	TempDir string
+
+	// MaxHeader bounds one message's whole header, in bytes; a longer one is
+	// refused with 552. Zero: DefaultMaxHeader.
+	MaxHeader int
+
+	// Logger is told of failures of connections. Nil: the Dispatcher's.
+	Logger *slog.Logger
+
+	setup  sync.Once
+	budget spool.Budget
+	ctx    context.Context // of all hooks; done at Close
+	cancel context.CancelFunc
+
+	mu        sync.Mutex
+	closed    bool
+	listeners map[net.Listener]struct{}
+	conns     map[*conn]struct{}
+	sessions  sync.WaitGroup
+}
+
+// What a Server does where it is told nothing else.
+const (
+	DefaultMaxMemory = 256 << 20
+	DefaultMaxHeader = 1 << 20
+)
+
+func (s *Server) init() {
+	s.setup.Do(func() {
+		s.ctx, s.cancel = context.WithCancel(context.Background())
+		s.listeners = make(map[net.Listener]struct{})
+		s.conns = make(map[*conn]struct{})
+		s.budget.Max, s.budget.Dir = s.MaxMemory, s.TempDir
+		if s.MaxMemory == 0 {
+			s.budget.Max = DefaultMaxMemory
+		}
+	})
+}
+
+func (s *Server) logger() *slog.Logger {
+	if s.Logger != nil {
+		return s.Logger
+	}
+	return s.Dispatcher.logger()
+}
+
+// Serve serves MTAs that connect to ln until Close or Shutdown. It may be
+// called for several listeners. It always returns a non-nil error, and closes
+// ln.
+func (s *Server) Serve(ln net.Listener) error {
+	s.init()
+	defer ln.Close()
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return ErrServerClosed
+	}
+	s.listeners[ln] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.listeners, ln)
+		s.mu.Unlock()
+	}()
+	wait := time.Duration(0)
+	for {
+		nc, err := ln.Accept()
+		switch {
+		case err == nil:
+			wait = 0
+			s.serveConn(nc)
+		case s.isClosed():
+			return ErrServerClosed
+		case errors.Is(err, net.ErrClosed):
+			return err
+		default:
+			// Out of descriptors, most likely: others will end.
+			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
+			s.logger().Warn("cannot accept a connection", "listener", ln.Addr().String(), "error", err, "again_in", wait)
+			select {
+			case <-time.After(wait):
+			case <-s.ctx.Done():
+			}
+		}
+	}
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// serveConn serves one MTA connection on a goroutine of its own.
+func (s *Server) serveConn(nc net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		nc.Close()
+		return
+	}
+	c := newConn(s, nc)
+	s.conns[c] = struct{}{}
+	s.sessions.Go(func() {
+		defer func() {
+			s.mu.Lock()
+			delete(s.conns, c)
+			s.mu.Unlock()
+		}()
+		c.serve()
+	})
+}
+
+// Shutdown stops taking connections, ends idle sessions at once, lets messages
+// under way end, and returns. If ctx is done first, it cuts them short and
+// returns the ctx's error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.stopListening((*conn).endWhenIdle)
+	ended := make(chan struct{})
+	go func() {
+		s.sessions.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		s.Close()
+		<-ended
+		return ctx.Err()
+	}
+}
+
+// Close ends all sessions at once: hooks under way are told to stop, and the
+// MTAs see their connections closed. It waits until all that has ended.
+func (s *Server) Close() error {
+	s.stopListening((*conn).end)
+	s.cancel()
+	s.sessions.Wait()
+	return nil
+}
+
+// stopListening closes all listeners and does end to all connections.
+func (s *Server) stopListening(end func(*conn)) {
+	s.init()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for ln := range s.listeners {
+		ln.Close()
+	}
+	for c := range s.conns {
+		end(c)
+	}
+}

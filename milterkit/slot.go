@@ -1,0 +1,69 @@
+package milterkit
+
+import "time"
+
+// A Slot is a child's place in the order, and the terms on which it runs. Its
+// zero values serve.
+type Slot struct {
+	Child Child
+
+	// When says whether the child takes part. The zero Condition always holds.
+	When Condition
+
+	// CommandTimeout bounds one hook up to Data, Unknown and Reset. Zero:
+	// DefaultCommandTimeout.
+	CommandTimeout time.Duration
+
+	// ContentTimeout bounds each of the hooks Header, Body and Message; a
+	// call of [Progress] starts it anew. Zero: DefaultContentTimeout.
+	ContentTimeout time.Duration
+
+	// DefaultAction is what becomes of the message when the child fails,
+	// panics or takes too long.
+	DefaultAction DefaultAction
+
+	// Shadow has the child run and be logged, and change nothing.
+	Shadow bool
+
+	// Together has the child's Header, Body and Message run at the same time
+	// as those of the slot before. Both see the same message. The outcome is
+	// as if they had run in order on that message.
+	Together bool
+}
+
+// The times that a slot has where it gives no others.
+const (
+	DefaultCommandTimeout = 30 * time.Second
+	DefaultContentTimeout = 4 * time.Minute
+)
+
+func (s *Slot) commandTimeout() time.Duration {
+	if s.CommandTimeout > 0 {
+		return s.CommandTimeout
+	}
+	return DefaultCommandTimeout
+}
+
+func (s *Slot) contentTimeout() time.Duration {
+	if s.ContentTimeout > 0 {
+		return s.ContentTimeout
+	}
+	return DefaultContentTimeout
+}
+
+// A DefaultAction says what becomes of a message when a child fails. The zero
+// value has the client try again later.
+type DefaultAction uint8
+
+const (
+	DefaultTempFail   DefaultAction = iota // refused for now
+	DefaultAccept                          // the child is out of this message
+	DefaultReject                          // refused for good
+	DefaultDiscard                         // taken and thrown away
+	DefaultQuarantine                      // goes on, and is held by the MTA; tempfail where the MTA cannot
+)
+
+var defaultActionNames = [...]string{"tempfail", "accept", "reject", "discard", "quarantine"}
+
+// String returns the action's name as it stands in configuration.
+func (a DefaultAction) String() string { return defaultActionNames[a] }

@@ -1,0 +1,287 @@
+package milterkit
+
+import (
+	"context"
+	"iter"
+	"time"
+)
+
+// progressEvery is how often an MTA is told that work goes on while hooks run.
+// Sendmail waits 10 s for the next word at the end of a message.
+const progressEvery = 5 * time.Second
+
+// Memory is what the bytes of a message stand in. A Walk holds on to it for a
+// hook that does not return, for as long as that may look at it.
+type Memory interface {
+	Retain()
+	Release()
+}
+
+// A Walk takes one SMTP session past the children, stage by stage. Its methods
+// mirror [Hooks] and are called in the order of the stages, by one goroutine
+// at a time. A stage that the MTA leaves out may be left out.
+//
+// The verdict that a method returns is what the MTA is to be told: Continue,
+// Discard, or a refusal. Where ctx is done, hooks under way are told to stop.
+type Walk struct {
+	// OnProgress, where it is set, is called every five seconds while hooks
+	// run, so that the MTA can be told to wait.
+	OnProgress func()
+
+	// Memory, where it is set, holds the bytes given to Header and Body.
+	Memory Memory
+
+	d     *Dispatcher
+	parts []part
+
+	// What is known so far.
+	sess      Session
+	env       Envelope
+	connected bool
+	greeted   bool
+	open      bool    // a message is under way
+	ended     Verdict // the message is refused or discarded already
+
+	content
+
+	// Of the stage at hand.
+	ctx   context.Context
+	stage Stage
+	first int // of the parts that are still to be asked
+	until time.Time
+
+	contentSince time.Time // when the content stage at hand began
+
+	running      []running
+	idle         []*worker
+	done         chan *call
+	timer        *time.Timer
+	nextProgress time.Time
+	report       report
+}
+
+// Walk begins the walk of one SMTP session past the children. actions are the
+// changes to a message that the MTA takes. Close ends it.
+func (d *Dispatcher) Walk(actions Actions) *Walk {
+	w := &Walk{
+		d:     d,
+		parts: make([]part, len(d.slots)),
+		sess:  Session{ID: d.lastID.Add(1), Actions: actions},
+		done:  make(chan *call, len(d.slots)),
+		timer: time.NewTimer(time.Hour),
+	}
+	w.timer.Stop()
+	w.env.Session = &w.sess
+	calls := make([]call, len(d.slots))
+	for i := range w.parts {
+		p := &w.parts[i]
+		p.Slot, p.walk, p.index, p.call = &d.slots[i], w, i, &calls[i]
+		p.call.part = p
+		p.openHooks()
+	}
+	return w
+}
+
+// openHooks asks the child for its hooks of this session.
+func (p *part) openHooks() {
+	defer func() {
+		if r := recover(); r != nil {
+			p.gone = &PanicError{Value: r}
+			p.walk.warn(p, StageConnect, p.gone)
+		}
+	}()
+	p.hooks = p.Child.Hooks()
+}
+
+// Session returns what is known of the client so far. It is the Walk's own.
+func (w *Walk) Session() *Session { return &w.sess }
+
+// Macros sets the macros of a stage, before that stage is asked. It replaces
+// those that the stage had.
+func (w *Walk) Macros(at Stage, pairs iter.Seq2[string, string]) {
+	var list []macro
+	for name, value := range pairs {
+		list = append(list, macro{name, value})
+	}
+	w.sess.macros.set(at, list)
+}
+
+// Connect tells of the client. host is its name as the MTA found it, addr its
+// address as text, or a path.
+func (w *Walk) Connect(ctx context.Context, host string, family Family, addr string, port uint16) Verdict {
+	w.sess.Host, w.sess.Family, w.sess.Addr, w.sess.Port = host, family, addr, port
+	w.sess.macros.clear(StageConnect)
+	w.connected = true
+	w.begin(ctx, StageConnect)
+	return w.each(func(p *part) Verdict { return p.connectOrHelo(StageConnect) })
+}
+
+// Helo tells of a HELO or EHLO. It ends a message that is under way.
+func (w *Walk) Helo(ctx context.Context, name string) Verdict {
+	w.Reset()
+	w.sess.Helo = name
+	w.sess.macros.clear(StageHelo)
+	w.greeted = true
+	w.begin(ctx, StageHelo)
+	for i := range w.parts {
+		w.parts[i].told = min(w.parts[i].told, StageConnect)
+	}
+	return w.each(func(p *part) Verdict { return p.connectOrHelo(StageHelo) })
+}
+
+// Mail begins a message. One that is under way is ended first. A refusal
+// refuses the message: until the next Mail every stage gets the same answer.
+func (w *Walk) Mail(ctx context.Context, sender Address) Verdict {
+	w.Reset()
+	w.open = true
+	w.env = Envelope{Session: &w.sess, Sender: sender}
+	w.sess.macros.clear(StageMail)
+	w.report.begin()
+	w.begin(ctx, StageMail)
+	v := w.each((*part).mail)
+	if v.Final() {
+		w.ended = v
+	}
+	return v
+}
+
+// Rcpt tells of a recipient. A refusal refuses that recipient.
+func (w *Walk) Rcpt(ctx context.Context, to Address) Verdict {
+	if w.ended.Final() {
+		return w.ended
+	}
+	w.sess.macros.clear(StageRcpt)
+	w.begin(ctx, StageRcpt)
+	v := w.each(func(p *part) Verdict { return p.rcpt(to) })
+	switch {
+	case v.kind == KindDiscard:
+		w.ended = v
+	case v.Final():
+		w.report.refused++
+	default:
+		// What hooks were shown of these lists is never written to again.
+		w.env.Recipients = append(w.env.Recipients, to)
+		for i := range w.parts {
+			if p := &w.parts[i]; p.perRcpt() && p.shown {
+				p.recipients = append(p.recipients, to)
+			}
+		}
+	}
+	return v
+}
+
+// RefusedRcpt tells of a recipient that the MTA itself has refused.
+func (w *Walk) RefusedRcpt(ctx context.Context, to Address) {
+	if w.ended.Final() {
+		return
+	}
+	w.begin(ctx, StageRcpt)
+	w.each(func(p *part) Verdict { p.refusedRcpt(to); return Continue })
+}
+
+// Data tells of DATA. A refusal refuses the command; the message may still go
+// on with more recipients and another DATA.
+func (w *Walk) Data(ctx context.Context) Verdict {
+	if w.ended.Final() {
+		return w.ended
+	}
+	w.sess.macros.clear(StageData)
+	w.begin(ctx, StageData)
+	v := w.each((*part).data)
+	if v.kind == KindDiscard {
+		w.ended = v
+	}
+	return v
+}
+
+// Unknown tells of a command that the MTA does not know.
+func (w *Walk) Unknown(ctx context.Context, line string) Verdict {
+	w.begin(ctx, StageUnknown)
+	return w.each(func(p *part) Verdict { return p.unknown(line) })
+}
+
+// Reset ends the message that is under way, if there is one, however it stands.
+// When it returns, the memory given to Header and Body is free, but for what
+// Memory has been asked to retain.
+func (w *Walk) Reset() {
+	if !w.open {
+		return
+	}
+	w.begin(context.Background(), StageMessage)
+	w.logMessage()
+	for i := range w.parts {
+		w.first = i
+		w.parts[i].reset()
+	}
+	w.open, w.ended = false, Continue
+	w.env = Envelope{Session: &w.sess}
+	w.content.reset()
+}
+
+// Close ends the session, and a message that is under way.
+func (w *Walk) Close() {
+	w.Reset()
+	w.begin(context.Background(), StageUnknown)
+	for i := range w.parts {
+		w.first = i
+		if p := &w.parts[i]; p.gone == nil && p.hooks.Close != nil {
+			if v := p.ask(StageUnknown, runClose); v.kind == KindFail {
+				w.warn(p, StageUnknown, v.err)
+			}
+		}
+	}
+	for _, k := range w.idle {
+		k.end()
+	}
+	w.idle = nil
+}
+
+// begin starts the time that all children together have for a stage.
+func (w *Walk) begin(ctx context.Context, at Stage) {
+	now := time.Now()
+	limit := or(w.d.StageTimeout, DefaultStageTimeout)
+	if at != StageMessage && w.sendmail() {
+		limit = min(limit, sendmailStageTimeout)
+	}
+	w.ctx, w.stage, w.first = ctx, at, 0
+	w.until, w.nextProgress = now.Add(limit), now.Add(progressEvery)
+}
+
+// each asks the parts in order; the first final verdict is the answer, and the
+// parts after it are not asked.
+func (w *Walk) each(ask func(*part) Verdict) Verdict {
+	for i := range w.parts {
+		w.first = i
+		if v := ask(&w.parts[i]); v.Final() {
+			w.report.decide(&w.parts[i], w.stage, v)
+			return v
+		}
+	}
+	return Continue
+}
+
+// share returns until when the child at hand may work: the time that is left
+// is split over the children that may still be asked.
+func (w *Walk) share() time.Time {
+	left := 0
+	for i := w.first; i < len(w.parts); i++ {
+		p := &w.parts[i]
+		if i == w.first || p.usable() && !p.out && !(p.Together && w.stage >= StageHeader) {
+			left++
+		}
+	}
+	return split(w.until, left)
+}
+
+// split returns the end of the first of n equal shares of the time until then.
+func split(until time.Time, n int) time.Time {
+	now := time.Now()
+	return now.Add(until.Sub(now) / time.Duration(max(n, 1)))
+}
+
+// sendmail reports whether the MTA is Sendmail: its macro v begins with a digit,
+// Postfix's with its name.
+func (w *Walk) sendmail() bool {
+	v := w.sess.Macro("v")
+	return v != "" && v[0] >= '0' && v[0] <= '9'
+}

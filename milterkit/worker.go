@@ -1,0 +1,257 @@
+package milterkit
+
+import (
+	"context"
+	"runtime/debug"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// Hooks run on worker goroutines while their session waits, so that a hook
+// that does not return costs its own timeout and nothing else: the worker and
+// the memory that the hook was shown are then left to it.
+
+// grace is how long a hook may take to return after its ctx is done, before it
+// is given up.
+const grace = 200 * time.Millisecond
+
+// A call is one hook under way. There is one for each part of a session, used
+// again and again until a hook is given up with it.
+type call struct {
+	part  *part
+	stage atomic.Uint32 // the Stage of the hook that is running
+	run   func(*call) Verdict
+	ctx   *hookCtx
+
+	// Arguments, as far as the hook has them.
+	to    Address
+	line  string
+	piece []byte
+	edits Edits
+
+	// Of the session that waits.
+	start   time.Time
+	timeout time.Duration
+	limit   time.Time // when the time of all children together is over
+	stopped time.Time // when the hook was told to stop; zero: it was not
+	memory  Memory    // left to the hook when it was given up
+
+	verdict Verdict
+	state   atomic.Int32
+}
+
+// States of a call: a hook either returns in time or is given up, never both.
+const (
+	callRunning int32 = iota
+	callReturned
+	callGivenUp
+)
+
+// due returns when the session must look after the call next.
+func (c *call) due() time.Time {
+	if !c.stopped.IsZero() {
+		return c.stopped.Add(grace)
+	}
+	from := c.start
+	if p := epoch.Add(time.Duration(c.ctx.progress.Load())); p.After(from) {
+		from = p
+	}
+	if due := from.Add(c.timeout); due.Before(c.limit) {
+		return due
+	}
+	return c.limit
+}
+
+// A worker runs one hook at a time.
+type worker struct {
+	jobs   chan *call
+	exited chan struct{}
+}
+
+func startWorker() *worker {
+	k := &worker{jobs: make(chan *call), exited: make(chan struct{})}
+	go k.loop()
+	return k
+}
+
+func (k *worker) loop() {
+	again := false // a hook has called runtime.Goexit: go on in another goroutine
+	defer func() {
+		if again {
+			go k.loop()
+		} else {
+			close(k.exited)
+		}
+	}()
+	for c := range k.jobs {
+		c.invoke(&again)
+		if !again {
+			return
+		}
+		again = false
+	}
+}
+
+// invoke runs the hook, and leaves in wanted whether its session still waited
+// for it. The hook may end the goroutine: then invoke does not return.
+func (c *call) invoke(wanted *bool) {
+	returned := false
+	defer func() {
+		if !returned {
+			c.verdict = Fail(&PanicError{Value: recover(), Stack: debug.Stack()})
+		}
+		*wanted = c.finish()
+	}()
+	c.verdict = c.run(c)
+	returned = true
+}
+
+// finish hands the verdict to the session. If that has given the hook up, the
+// child's part ends here.
+func (c *call) finish() bool {
+	if c.state.CompareAndSwap(callRunning, callReturned) {
+		c.part.walk.done <- c
+		return true
+	}
+	c.part.walk.d.givenUp[c.part.index].Add(-1)
+	c.part.closeHooks()
+	if c.memory != nil {
+		c.memory.Release()
+	}
+	return false
+}
+
+// start sets a hook going on a worker.
+func (w *Walk) start(c *call) {
+	if c.ctx == nil || !c.ctx.pristine() || c.ctx.parent != w.ctx {
+		c.ctx = &hookCtx{parent: w.ctx}
+	}
+	c.start, c.stopped = time.Now(), time.Time{}
+	c.state.Store(callRunning)
+	var k *worker
+	if n := len(w.idle); n > 0 {
+		k, w.idle = w.idle[n-1], w.idle[:n-1]
+	} else {
+		k = startWorker()
+	}
+	w.running = append(w.running, running{c, k})
+	k.jobs <- c
+}
+
+// running is a call and the worker that it runs on.
+type running struct {
+	*call
+	worker *worker
+}
+
+// await waits until every hook under way has returned or is given up. While it
+// waits it has the MTA told every now and then that work is going on.
+func (w *Walk) await() {
+	done := w.ctx.Done()
+	for len(w.running) > 0 {
+		due := w.nextProgress
+		for _, r := range w.running {
+			if d := r.due(); d.Before(due) {
+				due = d
+			}
+		}
+		w.timer.Reset(time.Until(due))
+		select {
+		case c := <-w.done:
+			w.returned(c)
+		case <-w.timer.C:
+			w.expire(time.Now())
+		case <-done:
+			done = nil
+			for _, r := range w.running {
+				r.stop()
+			}
+		}
+	}
+	w.timer.Stop()
+	// One worker a session is kept; a group's others have done their work.
+	for len(w.idle) > 1 {
+		k := w.idle[len(w.idle)-1]
+		w.idle = w.idle[:len(w.idle)-1]
+		k.end()
+	}
+}
+
+func (k *worker) end() {
+	close(k.jobs)
+	<-k.exited
+}
+
+// stop tells the hook that its time is over.
+func (c *call) stop() {
+	if c.stopped.IsZero() {
+		c.stopped = time.Now()
+		c.ctx.cancel()
+	}
+}
+
+// returned takes a hook that has come back out of those under way.
+func (w *Walk) returned(c *call) {
+	i := slices.IndexFunc(w.running, func(r running) bool { return r.call == c })
+	w.idle = append(w.idle, w.running[i].worker)
+	w.running = slices.Delete(w.running, i, i+1)
+	c.part.answer = c.verdict
+	if !c.stopped.IsZero() {
+		c.part.answer = Fail(w.stopReason())
+	}
+	if !c.ctx.pristine() {
+		c.ctx.cancel()
+	}
+	c.part.spent += time.Since(c.start)
+}
+
+// stopReason says why hooks were told to stop.
+func (w *Walk) stopReason() error {
+	if err := w.ctx.Err(); err != nil {
+		return context.Cause(w.ctx)
+	}
+	return ErrTimeout
+}
+
+// expire looks after the hooks whose time is over, and after the MTA.
+func (w *Walk) expire(now time.Time) {
+	w.running = slices.DeleteFunc(w.running, func(r running) bool {
+		switch {
+		case now.Before(r.due()):
+			return false
+		case r.stopped.IsZero():
+			r.stop()
+			return false
+		}
+		return w.giveUp(r.call)
+	})
+	if !now.Before(w.nextProgress) {
+		w.nextProgress = now.Add(progressEvery)
+		if w.OnProgress != nil {
+			w.OnProgress()
+		}
+	}
+}
+
+// giveUp leaves a hook that does not return to itself, with its worker and the
+// memory that it was shown. It reports false if the hook came back just now.
+func (w *Walk) giveUp(c *call) bool {
+	c.memory = w.Memory
+	if c.memory != nil {
+		c.memory.Retain()
+	}
+	w.d.givenUp[c.part.index].Add(1)
+	if !c.state.CompareAndSwap(callRunning, callGivenUp) {
+		w.d.givenUp[c.part.index].Add(-1)
+		if c.memory != nil {
+			c.memory.Release()
+		}
+		return false
+	}
+	w.leaveMemory()
+	c.part.gone = ErrGivenUp
+	c.part.answer = Fail(w.stopReason())
+	c.part.spent += time.Since(c.start)
+	return true
+}
