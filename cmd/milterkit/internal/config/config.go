@@ -1,0 +1,152 @@
+// Package config reads milterkit's configuration file.
+//
+// Each value knows where it came from, so that messages can name file, line
+// and column, and `milterkit show-config` can say who set what. Everything
+// that is wrong with a file is told at once.
+package config
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/milterkit/sdk/milterkit"
+)
+
+// Config is what the daemon is told to do.
+type Config struct {
+	File    string // as it was named
+	Server  Server
+	Milters []Milter // in the order in which they are asked
+}
+
+// Server is the section [server].
+type Server struct {
+	Listen          Value[[]Socket]
+	SocketMode      Value[fs.FileMode]
+	SocketGroup     Value[string] // empty: the group of the process
+	User            Value[string] // dropped to, when started as root
+	MaxSessions     Value[int]    // 0: no limit
+	MaxMemory       Value[Size]
+	TempDir         Value[string]
+	MaxHeader       Value[Size]
+	StageTimeout    Value[time.Duration]
+	MessageTimeout  Value[time.Duration]
+	ShutdownTimeout Value[time.Duration]
+	Log             Value[string] // "stderr" or "syslog"
+	Status          Value[Socket] // the zero Socket: off
+}
+
+// Milter is one section [[milter]]. Either Use or Socket is set.
+type Milter struct {
+	From           Origin // of the section
+	Name           Value[string]
+	Use            Value[string] // a native child
+	Socket         Value[Socket] // of a remote child
+	ConnectTimeout Value[time.Duration]
+	CommandTimeout Value[time.Duration]
+	ContentTimeout Value[time.Duration]
+	DefaultAction  Value[milterkit.DefaultAction]
+	Together       Value[bool]
+	Shadow         Value[bool]
+	Enabled        Value[bool]
+}
+
+// A Value is a setting and where it was set.
+type Value[T any] struct {
+	V    T
+	From Origin
+}
+
+// An Origin is where a value came from. The zero Origin is the default.
+type Origin struct {
+	File         string
+	Line, Column int
+}
+
+// String returns "default" or "FILE:LINE".
+func (o Origin) String() string {
+	if o.IsDefault() {
+		return "default"
+	}
+	return fmt.Sprintf("%s:%d", o.File, o.Line)
+}
+
+// IsDefault reports whether nobody has set the value.
+func (o Origin) IsDefault() bool { return o.Line == 0 }
+
+// Enabled returns the milters that take part.
+func (c *Config) Enabled() []Milter {
+	var on []Milter
+	for _, m := range c.Milters {
+		if m.Enabled.V {
+			on = append(on, m)
+		}
+	}
+	return on
+}
+
+// Fault makes an error of what turned out to be wrong with a value of key when
+// it was put to use.
+func (c *Config) Fault(key string, from Origin, err error) Errors {
+	e := &Error{File: c.File, Line: from.Line, Column: from.Column, Message: key + ": " + err.Error()}
+	if from.IsDefault() {
+		e.Message += " (this is the default)"
+	}
+	return Errors{e}
+}
+
+func defaultServer() Server {
+	return Server{
+		Listen:          Value[[]Socket]{V: []Socket{{"unix", "/run/milterkit/milterkit.sock"}}},
+		SocketMode:      Value[fs.FileMode]{V: 0o660},
+		SocketGroup:     Value[string]{V: "mail"},
+		User:            Value[string]{V: "milterkit"},
+		MaxMemory:       Value[Size]{V: milterkit.DefaultMaxMemory},
+		TempDir:         Value[string]{V: "/var/tmp"},
+		MaxHeader:       Value[Size]{V: milterkit.DefaultMaxHeader},
+		StageTimeout:    Value[time.Duration]{V: milterkit.DefaultStageTimeout},
+		MessageTimeout:  Value[time.Duration]{V: milterkit.DefaultMessageTimeout},
+		ShutdownTimeout: Value[time.Duration]{V: 5 * time.Second},
+		Log:             Value[string]{V: "stderr"},
+	}
+}
+
+func defaultMilter() Milter {
+	return Milter{
+		ConnectTimeout: Value[time.Duration]{V: 5 * time.Second},
+		CommandTimeout: Value[time.Duration]{V: milterkit.DefaultCommandTimeout},
+		ContentTimeout: Value[time.Duration]{V: milterkit.DefaultContentTimeout},
+		DefaultAction:  Value[milterkit.DefaultAction]{V: milterkit.DefaultTempFail},
+		Enabled:        Value[bool]{V: true},
+	}
+}
+
+// Load reads the file. natives are the names of the native children that this
+// program has. An error is of type Errors.
+func Load(file string, natives []string) (*Config, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		message := err.Error()
+		if pe, ok := err.(*fs.PathError); ok {
+			message = "the configuration cannot be read: " + pe.Err.Error()
+		}
+		return nil, Errors{{File: file, Message: message}}
+	}
+	return Parse(file, data, natives)
+}
+
+// Parse is Load for a file that has been read already; file is its name in
+// messages.
+func Parse(file string, data []byte, natives []string) (*Config, error) {
+	l := &loader{natives: natives, config: &Config{File: file, Server: defaultServer()}}
+	if root := parse(data, l.report); root != nil {
+		l.load(root)
+	}
+	if len(l.errs) > 0 {
+		l.errs.sort()
+		return nil, l.errs
+	}
+	return l.config, nil
+}

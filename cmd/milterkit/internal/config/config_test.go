@@ -1,0 +1,225 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/milterkit/sdk/milterkit"
+)
+
+// wrongFiles states what a wrong file is told, each line of want being one
+// message without the file's name.
+var wrongFiles = []struct{ rule, file, want string }{
+	{"an unknown key is told with the nearest known one",
+		"[server]\nlisen = []\n", `2:1: unknown key "lisen" in [server]; did you mean "listen"?`},
+	{"all unknown keys are told at once, by place",
+		"[[milter]]\nname = \"a\"\nsocket = \"/a\"\n  contenttimeout = 1\nfoo.bar = 2\n[sever]\n",
+		"4:3: unknown key \"contenttimeout\" in [[milter]]; did you mean \"content_timeout\"?\n" +
+			"5:1: unknown key \"foo\" in [[milter]]\n" +
+			`6:2: unknown section "sever"; did you mean [server]?`},
+	{"a key in the wrong section is sent home",
+		"user = \"x\"\n[server]\nshadow = true\n[[milter]]\nname=\"a\"\nsocket=\"/a\"\nlisten = []\n",
+		"1:1: \"user\" belongs under [server]\n" +
+			"3:1: \"shadow\" does not belong in [server], it belongs under [[milter]]\n" +
+			`7:1: "listen" does not belong in [[milter]], it belongs under [server]`},
+	{"an unknown section is told what there is",
+		"[zzzzzzzz]\n", `1:2: unknown section "zzzzzzzz"; there are [server] and [[milter]]`},
+	{"single brackets make no list", "[milter]\n", `1:2: each milter is a section of its own that begins with [[milter]], in double brackets`},
+	{"double brackets make no section", "[[server]]\n", `1:3: there is one server: write [server], not [[server]]`},
+	{"a section is not a value", "server = 1\n", `1:1: server is a section: write [server]`},
+	{"a section is there once", "[server]\n[server]\n", `2:2: [server] is here a second time; the first is in line 1`},
+	{"a key is set once", "[server]\nuser = \"a\"\nuser = \"b\"\n", `3:1: user is set a second time; the first is in line 2`},
+	{"bad syntax is told alone", "[server]\nuser = milterkit\nlisen = 1\n",
+		`2:8: this is not TOML: unexpected character U+006D 'm' at start of value (text stands in quotes: "…")`},
+	{"what only the decoder finds has a place too", "[server]\nuser = 2026-02-31\n",
+		`2:16: this is not TOML: impossible date`},
+
+	{"text is in quotes", "[server]\ntemp_dir = 1\n", `2:12: temp_dir: this is a whole number; write text in quotes, such as "/var/tmp"`},
+	{"truth is not", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\nshadow = \"true\"\n", `4:10: shadow: this is a string; write true or false, without quotes`},
+	{"a time has a unit", "[server]\nstage_timeout = \"25\"\n", `2:17: stage_timeout: "25" has no unit; for seconds write "25s"`},
+	{"a bare number is no time", "[server]\nstage_timeout = 25\n", `2:17: stage_timeout: this is a whole number; write text in quotes, such as "25s"`},
+	{"an empty time is no time", "[server]\nstage_timeout = \"\"\n", `2:17: stage_timeout: "" is not a time; write numbers with the units h, m, s or ms, such as "25s" or "4m50s"`},
+	{"a time is positive", "[server]\nshutdown_timeout = \"-5s\"\n", `2:20: shutdown_timeout: a time is more than 0, such as "25s"; "-5s" is not`},
+	{"a size has a whole unit", "[server]\nmax_memory = \"256M\"\n", `2:14: max_memory: "256M" is not a size; write "256MiB" or "256MB"`},
+	{"a size is a number", "[server]\nmax_memory = \"much\"\n", `2:14: max_memory: "much" is not a size; write a whole number and a unit, such as "256MiB", "10MB" or "65536B"`},
+	{"a size is positive", "[server]\nmax_memory = -1\nmax_header = \"0\"\n",
+		"2:14: max_memory: a size is more than 0, such as \"256MiB\"\n" + `3:14: max_header: a size is more than 0, such as "256MiB"`},
+	{"a size has an end", "[server]\nmax_memory = \"99999999999GiB\"\nmax_header = \"2GiB\"\n",
+		"2:14: max_memory: \"99999999999GiB\" is more than any computer has\n" + `3:14: max_header: a header stays in memory, so this is at most "1GiB"`},
+	{"a mode is octal", "[server]\nsocket_mode = \"0680\"\n", `2:15: socket_mode: "0680" is not the mode of a socket; write three octal digits behind a 0, such as "0660"`},
+	{"a mode has no more than nine bits", "[server]\nsocket_mode = \"4660\"\n", `2:15: socket_mode: "4660" is not the mode of a socket; write three octal digits behind a 0, such as "0660"`},
+	{"a mode lets somebody in", "[server]\nsocket_mode = \"0444\"\n", `2:15: socket_mode: with the mode "0444" nobody could connect: that takes the right to write, as in "0660"`},
+	{"a user has a name", "[server]\nuser = \"\"\nsocket_group = \"a b\"\n",
+		"2:8: user: name a user, such as \"milterkit\"; \"root\" keeps the rights of root\n" + `3:16: socket_group: "a b" is not a name of the system`},
+	{"temp_dir is absolute", "[server]\ntemp_dir = \"tmp\"\n", `2:12: temp_dir: "tmp" is not the path of a directory; it begins with /, such as "/var/tmp"`},
+	{"there are two logs", "[server]\nlog = \"sylog\"\n", `2:7: log: "sylog" is unknown; did you mean "syslog"?`},
+	{"and no third", "[server]\nlog = \"/var/log/milter\"\n", `2:7: log: "/var/log/milter" is unknown; there are stderr, syslog`},
+
+	{"listen is a list", "[server]\nlisten = \"unix:/x\"\n", `2:10: listen: this is a string; write a list, such as ["unix:/run/milterkit/milterkit.sock"]`},
+	{"listen is not empty", "[server]\nlisten = []\n", `2:1: listen: the list is empty, so no MTA could connect; write a list, such as ["unix:/run/milterkit/milterkit.sock"]`},
+	{"each wrong socket of listen is told", "[server]\nlisten = [\"unix:x\", 7,\n  \"inett:1\", \"/x\", \"unix:/x\"]\n",
+		"2:11: listen: the path of a unix socket begins with /, \"x\" does not\n" +
+			"2:21: listen: this is a whole number; write text in quotes, such as \"unix:/run/milterkit/milterkit.sock\"\n" +
+			"3:3: listen: \"inett\" is not a kind of socket; did you mean \"inet\"?\n" +
+			`3:20: listen: unix:/x is in the list twice`},
+	{"a child is not found by systemd", "[[milter]]\nname=\"a\"\nsocket=\"systemd:x\"\n", `3:8: socket: systemd: is for listen; a milter is found at unix:/PATH or inet:PORT@HOST`},
+	{"milterkit does not ask itself", "[server]\nlisten=[\"inet:1@127.0.0.1\"]\n[[milter]]\nname=\"a\"\nsocket=\"inet:127.0.0.1:1\"\n",
+		`5:1: socket: milterkit itself listens on inet:1@127.0.0.1: it would ask itself`},
+	{"the status page is not a milter socket", "[server]\nlisten=[\"inet:1@127.0.0.1\"]\nstatus=\":1\"\n", `3:1: status: inet:1@127.0.0.1 is in listen already`},
+	{"a status has a port", "[server]\nstatus=\"localhost\"\n",
+		`2:8: status: "localhost" is not a socket; write unix:/PATH, inet:PORT@HOST, inet:HOST:PORT or inet6:PORT@[ADDRESS]; for the status page also "127.0.0.1:8891" will do`},
+
+	{"a milter has a name and a socket", "[[milter]]\n", "1:3: this milter has no name; add name = \"…\"\n" +
+		`1:3: this milter has neither a socket nor use; add socket = "unix:/…" or "inet:PORT@HOST"`},
+	{"names differ", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\n[[milter]]\nname=\"a\"\nsocket=\"/b\"\n", `5:1: name: another milter is called "a", in line 2`},
+	{"a name can be logged", "[[milter]]\nname=\"a\\nb\"\nsocket=\"/a\"\n", `2:6: name: "a\nb" is not a name; it has letters, digits, dots and dashes, at most 64`},
+	{"socket and use exclude each other", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\nuse=\"known\"\n", `4:1: use: a milter has either socket (line 3) or use, not both`},
+	{"an unknown native child is told with the nearest", "[[milter]]\nname=\"a\"\nuse=\"knwon\"\n", `3:5: use: there is no native child "knwon"; did you mean "known"?`},
+	{"a native child to come is told so", "[[milter]]\nname=\"a\"\nuse=\"greylist\"\n", `3:5: use: the native child "greylist" is not supported by this version yet; there are known`},
+	{"what is to come is told so", "[server]\nmax_sessions=9\n[[milter]]\nname=\"a\"\nsocket=\"/a\"\nwhen=\"s25r\"\n[milter.options]\ndelay=\"10m\"\n",
+		"2:14: max_sessions: a limit is not supported by this version yet; write 0, for none\n" +
+			"6:1: when is not supported by this version yet\n" +
+			`7:9: options is not supported by this version yet`},
+	{"a default action is one of five", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\ndefault_action=\"tempfial\"\n", `4:16: default_action: "tempfial" is unknown; did you mean "tempfail"?`},
+	{"and they are told", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\ndefault_action=\"4xx\"\n",
+		`4:16: default_action: "4xx" is unknown; there are tempfail, accept, reject, discard, quarantine`},
+	{"the first milter has none before it", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\ntogether=true\n", `4:1: together: there is no milter before the first one that it could run together with`},
+}
+
+func TestWrongFiles(t *testing.T) {
+	for _, c := range wrongFiles {
+		t.Run(c.rule, func(t *testing.T) {
+			_, err := Parse("f.toml", []byte(c.file), []string{"known"})
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if got := strings.ReplaceAll(err.Error(), "f.toml:", ""); got != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestEveryKeyIsRead(t *testing.T) {
+	const file = `
+[server]
+listen = ["unix:/a", "inet:25@127.0.0.1", "systemd:milter"]
+socket_mode = "0600"
+socket_group = "adm"
+user = "nobody"
+max_sessions = 0
+max_memory = "10MB"
+temp_dir = "/tmp"
+max_header = 65_536
+stage_timeout = "1s"
+message_timeout = "1h"
+shutdown_timeout = "1.5s"
+log = "syslog"
+status = "[::1]:8891"
+
+[[milter]]
+name = "a"
+socket = "local:/b"
+
+[[milter]]
+name = "b"
+socket = "inet:localhost:26"
+connect_timeout = "1s"
+command_timeout = "2s"
+content_timeout = "3s"
+default_action = "quarantine"
+together = true
+shadow = true
+enabled = false
+`
+	c, err := Parse("f", []byte(file), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range append(c.Server.settings(), c.Milters[1].settings()...) {
+		if s.from.IsDefault() {
+			t.Errorf("%s was not read", s.key)
+		}
+	}
+	s := c.Server
+	if s.SocketMode.V != fs.FileMode(0o600) || s.MaxMemory.V != 10e6 || s.MaxHeader.V != 65536 ||
+		s.ShutdownTimeout.V != 1500*time.Millisecond || s.Status.V != (Socket{"tcp", "[::1]:8891"}) || len(s.Listen.V) != 3 {
+		t.Errorf("got %+v", s)
+	}
+	m := c.Milters[1]
+	if m.Socket.V != (Socket{"tcp", "localhost:26"}) || m.DefaultAction.V != milterkit.DefaultQuarantine || !m.Together.V || m.Enabled.V {
+		t.Errorf("got %+v", m)
+	}
+	if got := m.Name.From.String(); got != "f:22" {
+		t.Errorf("name is from %s", got)
+	}
+	if len(c.Enabled()) != 1 {
+		t.Errorf("%d milters take part", len(c.Enabled()))
+	}
+}
+
+func TestInlineFormsAreTheSame(t *testing.T) {
+	c, err := Parse("f", []byte(`server = {user = "nobody"}`+"\n"+`milter = [{name = "a", socket = "/a"}, {name = "b", socket = "/b"}]`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Server.User.V != "nobody" || len(c.Milters) != 2 || c.Milters[1].Name.V != "b" {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestAFileThatIsNotThereIsAnError(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "no.toml")
+	_, err := Load(file, nil)
+	var errs Errors
+	if !errors.As(err, &errs) || err.Error() != file+": the configuration cannot be read: no such file or directory" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The example of the design document must be taken, but for what is to come.
+func TestTheDefaultsAreThoseOfAnEmptyFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `[server]
+listen           = ["unix:/run/milterkit/milterkit.sock"]  # default
+socket_mode      = "0660"                                  # default
+socket_group     = "mail"                                  # default
+user             = "milterkit"                             # default
+max_sessions     = 0                                       # default
+max_memory       = "256MiB"                                # default
+temp_dir         = "/var/tmp"                              # default
+max_header       = "1MiB"                                  # default
+stage_timeout    = "25s"                                   # default
+message_timeout  = "4m50s"                                 # default
+shutdown_timeout = "5s"                                    # default
+log              = "stderr"                                # default
+status           = ""                                      # default
+`
+	if got := string(c.TOML()); got != want {
+		t.Errorf("got\n%s", got)
+	}
+}
+
+func TestNearestFindsASlipNotAnotherWord(t *testing.T) {
+	words := []string{"listen", "user", "log", "status"}
+	for word, want := range map[string]string{
+		"lisetn": "listen", "listne": "listen", "Listen": "listen", "users": "user", "lg": "log",
+		"status_page": "", "x": "", "": "", "milter": "",
+	} {
+		if got := nearest(word, words); got != want {
+			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}

@@ -1,0 +1,388 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/milterkit/sdk/milterkit"
+)
+
+// loader turns a document into a Config, and collects what is wrong with it.
+type loader struct {
+	config  *Config
+	natives []string
+	errs    Errors
+}
+
+func (l *loader) report(at place, message string) {
+	l.errs = append(l.errs, &Error{File: l.config.File, Line: at.line, Column: at.column, Message: message})
+}
+
+func (l *loader) origin(at place) Origin { return Origin{l.config.File, at.line, at.column} }
+
+// A key is one that a section knows, and what is done with its value.
+type key struct {
+	name string
+	set  func(*field)
+}
+
+// errNotYet is what becomes of a key whose time has not come.
+var errNotYet = errors.New("is not supported by this version yet")
+
+// into returns the setter that reads a value into v.
+func into[T any](l *loader, v *Value[T], read func(*value) (T, error)) func(*field) {
+	return func(f *field) {
+		got, err := read(f.val)
+		if err != nil {
+			l.report(f.val.at, f.name+": "+err.Error())
+			return
+		}
+		*v = Value[T]{got, l.origin(f.at)}
+	}
+}
+
+// text reads a string by means of parse; example is a right one.
+func text[T any](example string, parse func(string) (T, error)) func(*value) (T, error) {
+	return func(v *value) (T, error) {
+		if v.kind != isString {
+			var none T
+			return none, fmt.Errorf("this is %s; write text in quotes, such as %q", v.kind, example)
+		}
+		return parse(v.text)
+	}
+}
+
+func (l *loader) serverKeys(s *Server) []key {
+	duration := text("25s", parseDuration)
+	return []key{
+		{"listen", into(l, &s.Listen, l.readListen)},
+		{"socket_mode", into(l, &s.SocketMode, text("0660", parseMode))},
+		{"socket_group", into(l, &s.SocketGroup, text("mail", parseWord))},
+		{"user", into(l, &s.User, text("milterkit", parseUser))},
+		{"max_sessions", into(l, &s.MaxSessions, readMaxSessions)},
+		{"max_memory", into(l, &s.MaxMemory, readSize)},
+		{"temp_dir", into(l, &s.TempDir, text("/var/tmp", parseDir))},
+		{"max_header", into(l, &s.MaxHeader, readMaxHeader)},
+		{"stage_timeout", into(l, &s.StageTimeout, duration)},
+		{"message_timeout", into(l, &s.MessageTimeout, duration)},
+		{"shutdown_timeout", into(l, &s.ShutdownTimeout, duration)},
+		{"log", into(l, &s.Log, text("stderr", parseOneOf("stderr", "syslog")))},
+		{"status", into(l, &s.Status, text("127.0.0.1:8891", parseStatus))},
+	}
+}
+
+func (l *loader) milterKeys(m *Milter) []key {
+	duration := text("30s", parseDuration)
+	notYet := func(f *field) { l.report(f.at, f.name+" "+errNotYet.Error()) }
+	return []key{
+		{"name", into(l, &m.Name, text("opendkim", parseName))},
+		{"use", into(l, &m.Use, text("greylist", l.parseUse))},
+		{"when", notYet},
+		{"options", notYet},
+		{"socket", into(l, &m.Socket, text("unix:/run/opendkim/opendkim.sock", parseChildSocket))},
+		{"connect_timeout", into(l, &m.ConnectTimeout, duration)},
+		{"command_timeout", into(l, &m.CommandTimeout, duration)},
+		{"content_timeout", into(l, &m.ContentTimeout, duration)},
+		{"default_action", into(l, &m.DefaultAction, text("tempfail", parseAction))},
+		{"together", into(l, &m.Together, readBool)},
+		{"shadow", into(l, &m.Shadow, readBool)},
+		{"enabled", into(l, &m.Enabled, readBool)},
+	}
+}
+
+// load takes in the whole document.
+func (l *loader) load(root *value) {
+	for _, f := range root.fields {
+		switch {
+		case f.name == "server" && f.val.kind == isTable:
+			l.section("[server]", f.val, l.serverKeys(&l.config.Server))
+		case f.name == "server" && f.val.kind == isTables:
+			l.report(f.at, "there is one server: write [server], not [[server]]")
+		case f.name == "server":
+			l.report(f.at, "server is a section: write [server]")
+		case f.name == "milter" && f.val.kind == isTables:
+			for _, item := range f.val.items {
+				l.milter(item)
+			}
+		case f.name == "milter":
+			l.report(f.at, "each milter is a section of its own that begins with [[milter]], in double brackets")
+		default:
+			l.report(f.at, l.unknownSection(f))
+		}
+	}
+	l.checkMilters()
+}
+
+// unknownSection is the message for what stands at the top level and is
+// neither server nor milter.
+func (l *loader) unknownSection(f *field) string {
+	if f.val.kind != isTable && f.val.kind != isTables {
+		if home := l.home(f.name); home != "" {
+			return fmt.Sprintf("%q belongs under %s", f.name, home)
+		}
+		return fmt.Sprintf("unknown key %q%s", f.name, didYouMean(f.name, append(l.names("[server]"), l.names("[[milter]]")...)))
+	}
+	switch nearest(f.name, []string{"server", "milter"}) {
+	case "server":
+		return fmt.Sprintf("unknown section %q; did you mean [server]?", f.name)
+	case "milter":
+		return fmt.Sprintf("unknown section %q; did you mean [[milter]]?", f.name)
+	}
+	return fmt.Sprintf("unknown section %q; there are [server] and [[milter]]", f.name)
+}
+
+// names returns the keys of a section.
+func (l *loader) names(section string) []string {
+	keys := l.serverKeys(new(Server))
+	if section == "[[milter]]" {
+		keys = l.milterKeys(new(Milter))
+	}
+	names := make([]string, len(keys))
+	for i := range keys {
+		names[i] = keys[i].name
+	}
+	return names
+}
+
+// home returns the section that knows the key, or "".
+func (l *loader) home(name string) string {
+	for _, section := range []string{"[server]", "[[milter]]"} {
+		if slices.Contains(l.names(section), name) {
+			return section
+		}
+	}
+	return ""
+}
+
+// section takes in the keys of one section.
+func (l *loader) section(name string, t *value, keys []key) {
+	for _, f := range t.fields {
+		i := slices.IndexFunc(keys, func(k key) bool { return k.name == f.name })
+		if i >= 0 {
+			keys[i].set(f)
+			continue
+		}
+		if home := l.home(f.name); home != "" {
+			l.report(f.at, fmt.Sprintf("%q does not belong in %s, it belongs under %s", f.name, name, home))
+			continue
+		}
+		l.report(f.at, fmt.Sprintf("unknown key %q in %s%s", f.name, name, didYouMean(f.name, l.names(name))))
+	}
+}
+
+// milter takes in one [[milter]].
+func (l *loader) milter(t *value) {
+	m := defaultMilter()
+	m.From = l.origin(t.at)
+	l.section("[[milter]]", t, l.milterKeys(&m))
+	if t.field("name") == nil {
+		l.report(t.at, `this milter has no name; add name = "…"`)
+	}
+	socket, use := t.field("socket"), t.field("use")
+	switch {
+	case socket == nil && use == nil:
+		l.report(t.at, `this milter has neither a socket nor use; add socket = "unix:/…" or "inet:PORT@HOST"`)
+	case socket != nil && use != nil:
+		l.report(use.at, fmt.Sprintf("use: a milter has either socket (line %d) or use, not both", socket.at.line))
+	}
+	l.config.Milters = append(l.config.Milters, m)
+}
+
+// checkMilters looks at the milters beside each other.
+func (l *loader) checkMilters() {
+	first := make(map[string]Origin)
+	for i, m := range l.config.Milters {
+		if other, taken := first[m.Name.V]; taken && m.Name.V != "" {
+			l.fault(m.Name.From, fmt.Sprintf("name: another milter is called %q, in line %d", m.Name.V, other.Line))
+		} else {
+			first[m.Name.V] = m.Name.From
+		}
+		if i == 0 && m.Together.V {
+			l.fault(m.Together.From, "together: there is no milter before the first one that it could run together with")
+		}
+		if m.Socket.V != (Socket{}) && slices.Contains(l.config.Server.Listen.V, m.Socket.V) {
+			l.fault(m.Socket.From, fmt.Sprintf("socket: milterkit itself listens on %s: it would ask itself", m.Socket.V))
+		}
+	}
+	if s := &l.config.Server; s.Status.V != (Socket{}) && slices.Contains(s.Listen.V, s.Status.V) {
+		l.fault(s.Status.From, fmt.Sprintf("status: %s is in listen already", s.Status.V))
+	}
+}
+
+func (l *loader) fault(o Origin, message string) { l.report(place{o.Line, o.Column}, message) }
+
+func didYouMean(word string, words []string) string {
+	if near := nearest(word, words); near != "" {
+		return fmt.Sprintf("; did you mean %q?", near)
+	}
+	return ""
+}
+
+// readListen takes a list of sockets, or one.
+func (l *loader) readListen(v *value) ([]Socket, error) {
+	const example = `write a list, such as ["unix:/run/milterkit/milterkit.sock"]`
+	if v.kind != isArray {
+		return nil, fmt.Errorf("this is %s; %s", v.kind, example)
+	}
+	if len(v.items) == 0 {
+		return nil, fmt.Errorf("the list is empty, so no MTA could connect; %s", example)
+	}
+	var sockets []Socket
+	for _, item := range v.items {
+		s, err := text("unix:/run/milterkit/milterkit.sock", ParseSocket)(item)
+		if err == nil && slices.Contains(sockets, s) {
+			err = fmt.Errorf("%s is in the list twice", s)
+		}
+		if err != nil {
+			l.report(item.at, "listen: "+err.Error())
+			continue
+		}
+		sockets = append(sockets, s)
+	}
+	return sockets, nil
+}
+
+func readBool(v *value) (bool, error) {
+	if v.kind != isBool {
+		return false, fmt.Errorf("this is %s; write true or false, without quotes", v.kind)
+	}
+	return v.text == "true", nil
+}
+
+func readMaxSessions(v *value) (int, error) {
+	n, err := strconv.ParseInt(strings.ReplaceAll(v.text, "_", ""), 0, 32)
+	switch {
+	case v.kind != isInteger:
+		return 0, fmt.Errorf("this is %s; write a whole number, without quotes", v.kind)
+	case err != nil || n != 0:
+		return 0, fmt.Errorf("a limit %w; write 0, for none", errNotYet)
+	}
+	return 0, nil
+}
+
+func readSize(v *value) (Size, error) {
+	if v.kind != isInteger {
+		return text("256MiB", parseSize)(v)
+	}
+	n, err := strconv.ParseInt(strings.ReplaceAll(v.text, "_", ""), 0, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s is not a number of bytes", v.text)
+	}
+	return positiveSize(Size(n))
+}
+
+// readMaxHeader takes a size that is an int on every machine.
+func readMaxHeader(v *value) (Size, error) {
+	n, err := readSize(v)
+	if err == nil && n > 1<<30 {
+		return 0, errors.New(`a header stays in memory, so this is at most "1GiB"`)
+	}
+	return n, err
+}
+
+func parseChildSocket(spec string) (Socket, error) {
+	s, err := ParseSocket(spec)
+	if err == nil && s.Network == "systemd" {
+		return Socket{}, errors.New("systemd: is for listen; a milter is found at unix:/PATH or inet:PORT@HOST")
+	}
+	return s, err
+}
+
+// parseStatus reads HOST:PORT, or a socket.
+func parseStatus(spec string) (Socket, error) {
+	if spec == "" {
+		return Socket{}, nil
+	}
+	host, port, err := net.SplitHostPort(spec)
+	scheme, _, _ := strings.Cut(spec, ":")
+	if err != nil || slices.Contains(socketSchemes, scheme) {
+		s, err := ParseSocket(spec)
+		if err != nil {
+			return Socket{}, fmt.Errorf(`%w; for the status page also "127.0.0.1:8891" will do`, err)
+		}
+		return s, nil
+	}
+	if host == "" {
+		return parseInet(port, false)
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return parseInet(host+":"+port, false)
+}
+
+func (l *loader) parseUse(name string) (string, error) {
+	if slices.Contains(l.natives, name) {
+		return name, nil
+	}
+	if near := didYouMean(name, l.natives); near != "" {
+		return "", fmt.Errorf("there is no native child %q%s", name, near)
+	}
+	if len(l.natives) > 0 {
+		return "", fmt.Errorf("the native child %q %w; there are %s", name, errNotYet, strings.Join(l.natives, ", "))
+	}
+	return "", fmt.Errorf("the native child %q %w", name, errNotYet)
+}
+
+func parseAction(word string) (milterkit.DefaultAction, error) {
+	var words []string
+	for a := milterkit.DefaultTempFail; a <= milterkit.DefaultQuarantine; a++ {
+		if a.String() == word {
+			return a, nil
+		}
+		words = append(words, a.String())
+	}
+	_, err := parseOneOf(words...)(word)
+	return 0, err
+}
+
+func parseOneOf(words ...string) func(string) (string, error) {
+	return func(word string) (string, error) {
+		if slices.Contains(words, word) {
+			return word, nil
+		}
+		if near := didYouMean(word, words); near != "" {
+			return "", fmt.Errorf("%q is unknown%s", word, near)
+		}
+		return "", fmt.Errorf("%q is unknown; there are %s", word, strings.Join(words, ", "))
+	}
+}
+
+// parseName reads what a milter is called in logs.
+func parseName(s string) (string, error) {
+	odd := func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("._-", r)
+	}
+	if s == "" || len(s) > 64 || strings.ContainsFunc(s, odd) || strings.ContainsFunc(s, isControl) {
+		return "", fmt.Errorf("%q is not a name; it has letters, digits, dots and dashes, at most 64", s)
+	}
+	return s, nil
+}
+
+func parseUser(s string) (string, error) {
+	if s == "" {
+		return "", errors.New(`name a user, such as "milterkit"; "root" keeps the rights of root`)
+	}
+	return parseWord(s)
+}
+
+// parseWord reads the name of a user or a group.
+func parseWord(s string) (string, error) {
+	if strings.ContainsFunc(s, isControl) || strings.ContainsAny(s, " :,/") {
+		return "", fmt.Errorf("%q is not a name of the system", s)
+	}
+	return s, nil
+}
+
+func parseDir(s string) (string, error) {
+	if !filepath.IsAbs(s) || strings.ContainsFunc(s, isControl) {
+		return "", fmt.Errorf(`%q is not the path of a directory; it begins with /, such as "/var/tmp"`, s)
+	}
+	return s, nil
+}

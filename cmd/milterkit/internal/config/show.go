@@ -1,0 +1,165 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A setting is a value on its way to paper: a string, a bool, an int or a
+// list of strings, as it stands in the file.
+type setting struct {
+	key   string
+	value any
+	from  Origin
+}
+
+// section is the settings of one table, in the order of the documentation.
+type section []setting
+
+func (s *Server) settings() section {
+	listen := make([]string, len(s.Listen.V))
+	for i, socket := range s.Listen.V {
+		listen[i] = socket.String()
+	}
+	return section{
+		{"listen", listen, s.Listen.From},
+		{"socket_mode", formatMode(s.SocketMode.V), s.SocketMode.From},
+		{"socket_group", s.SocketGroup.V, s.SocketGroup.From},
+		{"user", s.User.V, s.User.From},
+		{"max_sessions", s.MaxSessions.V, s.MaxSessions.From},
+		{"max_memory", s.MaxMemory.V.String(), s.MaxMemory.From},
+		{"temp_dir", s.TempDir.V, s.TempDir.From},
+		{"max_header", s.MaxHeader.V.String(), s.MaxHeader.From},
+		duration("stage_timeout", s.StageTimeout),
+		duration("message_timeout", s.MessageTimeout),
+		duration("shutdown_timeout", s.ShutdownTimeout),
+		{"log", s.Log.V, s.Log.From},
+		{"status", s.Status.V.String(), s.Status.From},
+	}
+}
+
+func (m *Milter) settings() section {
+	out := section{{"name", m.Name.V, m.Name.From}}
+	if m.Use.V != "" {
+		out = append(out, setting{"use", m.Use.V, m.Use.From})
+	} else {
+		out = append(out, setting{"socket", m.Socket.V.String(), m.Socket.From})
+	}
+	return append(out,
+		duration("connect_timeout", m.ConnectTimeout),
+		duration("command_timeout", m.CommandTimeout),
+		duration("content_timeout", m.ContentTimeout),
+		setting{"default_action", m.DefaultAction.V.String(), m.DefaultAction.From},
+		setting{"together", m.Together.V, m.Together.From},
+		setting{"shadow", m.Shadow.V, m.Shadow.From},
+		setting{"enabled", m.Enabled.V, m.Enabled.From},
+	)
+}
+
+func duration(key string, v Value[time.Duration]) setting {
+	return setting{key, formatDuration(v.V), v.From}
+}
+
+// TOML writes the configuration as a file that can be loaded again. Behind
+// each value stands where it came from.
+func (c *Config) TOML() []byte {
+	var b bytes.Buffer
+	b.WriteString("[server]\n")
+	c.Server.settings().toml(&b)
+	for i := range c.Milters {
+		b.WriteString("\n[[milter]]\n")
+		c.Milters[i].settings().toml(&b)
+	}
+	return b.Bytes()
+}
+
+// toml writes the lines of a section, the comments below each other.
+func (s section) toml(b *bytes.Buffer) {
+	lines, width := make([]string, len(s)), 0
+	for i, v := range s {
+		lines[i] = fmt.Sprintf("%-16s = %s", v.key, tomlValue(v.value))
+		if n := len(lines[i]); n <= 60 {
+			width = max(width, n)
+		}
+	}
+	for i, v := range s {
+		// A file's name can hold anything, a comment cannot.
+		from := strings.Map(func(r rune) rune {
+			if isControl(r) {
+				return '?'
+			}
+			return r
+		}, v.from.String())
+		fmt.Fprintf(b, "%-*s  # %s\n", width, lines[i], from)
+	}
+}
+
+func tomlValue(v any) string {
+	switch v := v.(type) {
+	case string:
+		return tomlString(v)
+	case []string:
+		items := make([]string, len(v))
+		for i := range v {
+			items[i] = tomlString(v[i])
+		}
+		return "[" + strings.Join(items, ", ") + "]"
+	}
+	return fmt.Sprint(v)
+}
+
+// tomlString writes a basic string.
+func tomlString(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case isControl(r):
+			fmt.Fprintf(&b, "\\u%04X", r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// JSON writes the same for programs: each value is an object of "value" and
+// "from".
+func (c *Config) JSON() ([]byte, error) {
+	milters := make([]section, len(c.Milters))
+	for i := range c.Milters {
+		milters[i] = c.Milters[i].settings()
+	}
+	return json.MarshalIndent(struct {
+		Server section   `json:"server"`
+		Milter []section `json:"milter"`
+	}{c.Server.settings(), milters}, "", "  ")
+}
+
+// MarshalJSON writes an object whose keys are in the section's order.
+func (s section) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	for i, v := range s {
+		content, err := json.Marshal(struct {
+			Value any    `json:"value"`
+			From  string `json:"from"`
+		}{v.value, v.from.String()})
+		if err != nil {
+			return nil, err
+		}
+		separator := ","
+		if i == 0 {
+			separator = "{"
+		}
+		fmt.Fprintf(&b, "%s%q:%s", separator, v.key, content)
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
