@@ -70,6 +70,7 @@ func (f *Fork) Apply(e Edit) {
 	}
 }
 
+// add puts a field at the end.
 func (f *Fork) add(e Edit) {
 	f.own()
 	field := e.field()
@@ -78,6 +79,9 @@ func (f *Fork) add(e Edit) {
 	f.steps = append(f.steps, step{kind: Add, field: field})
 }
 
+// insert puts a field before the one at a position. For the merge it notes the
+// field that stands above, not the one below: then of two forks that insert at
+// the same place the later one's field is the higher, as if they had run in order.
 func (f *Fork) insert(e Edit) {
 	f.own()
 	at := max(e.Index, 0)
@@ -99,6 +103,7 @@ func (f *Fork) insert(e Edit) {
 	f.steps = append(f.steps, step{kind: Insert, id: prev, field: field})
 }
 
+// change gives a field a new name and value, in place.
 func (f *Fork) change(e Edit) {
 	i := f.find(e.Name, e.Index)
 	if i < 0 {
@@ -111,6 +116,8 @@ func (f *Fork) change(e Edit) {
 	f.steps = append(f.steps, step{kind: Change, id: f.ids[f.position(i)], field: field})
 }
 
+// remove takes a field out of the fork's view, so that it does not count any more.
+// In the header it becomes a tombstone.
 func (f *Fork) remove(e Edit) {
 	i := f.find(e.Name, e.Index)
 	if i < 0 {
@@ -140,7 +147,7 @@ func (f *Fork) own() {
 		return
 	}
 	f.ownIDs = true
-	ids := make([]int32, 0, len(f.fields)+1+room)
+	ids := make([]int32, 0, len(f.fields)+1+room) // 1: the hidden one
 	if f.ids != nil {
 		f.ids = append(ids, f.ids...)
 		return
@@ -240,6 +247,8 @@ func asciiLower(name []byte) string {
 	return string(b)
 }
 
+// lower is the only case rule there is for field names: RFC 5322 §2.2 has them in
+// ASCII, and other bytes are compared as they are.
 func lower(c byte) byte {
 	if 'A' <= c && c <= 'Z' {
 		return c + ('a' - 'A')
