@@ -1,7 +1,6 @@
 package test
 
 import (
-	"errors"
 	"net"
 	"os"
 	"strings"
@@ -16,7 +15,9 @@ const (
 	refuserName   = "refuser"
 	firstName     = "first"
 	secondName    = "second"
-	leadspaceName = "leadspace"
+	leadspaceName = "leadspace" // sees the white space after the colon
+	silentName    = "silent"    // answers nothing before the end of a message
+	listerName    = "lister"    // asks for macros of its own
 )
 
 // allActions are the actions that the scripted milters ask for. Without the
@@ -24,9 +25,9 @@ const (
 const allActions = milter.OptAddHeader | milter.OptChangeHeader | milter.OptChangeBody |
 	milter.OptAddRcpt | milter.OptRemoveRcpt | milter.OptQuarantine | milter.OptChangeFrom
 
-// optLeadSpace: the value of a header field starts with what stands after
-// the colon, in both directions.
-const optLeadSpace milter.OptProtocol = 0x100000 // SMFIP_HDR_LEADSPC
+// noReplies promises no answer to anything before the end of the message.
+const noReplies = milter.OptNoConnReply | milter.OptNoHeloReply | milter.OptNoMailReply | milter.OptNoRcptReply |
+	milter.OptNoHeaderReply | milter.OptNoEOHReply | milter.OptNoBodyReply
 
 // goMilter is a milter in this process, served by emersion/go-milter, an
 // implementation of the protocol that is not ours. It speaks version 2.
@@ -39,32 +40,45 @@ type goMilter struct {
 	served   sync.WaitGroup
 }
 
+// goMilters are the milters of the test itself.
+func goMilters() []*goMilter {
+	server := func(actions milter.OptAction, protocol milter.OptProtocol, m scripted) milter.Server {
+		return milter.Server{Actions: actions, Protocol: protocol, NewMilter: func() milter.Milter { m := m; return &m }}
+	}
+	lister := server(allActions|milter.OptSetSymList, 0, scripted{milter: listerName, role: firstName})
+	lister.SymList = map[milter.Stage][]string{
+		milter.StageConnect:  {"{client_addr}", "{client_name}"},
+		milter.StageMailFrom: {"{mail_addr}", "{client_addr}"},
+		milter.StageRcptTo:   {"{rcpt_addr}"},
+		milter.StageEOH:      {"i", "{client_addr}"},
+		milter.StageEOM:      {"i", "{client_addr}"},
+	}
+	return []*goMilter{
+		{name: refuserName, server: milter.Server{NewMilter: func() milter.Milter { return refuser{} }}},
+		{name: firstName, server: server(allActions, 0, scripted{milter: firstName, role: firstName})},
+		{name: secondName, server: server(allActions, 0, scripted{milter: secondName, role: secondName})},
+		{name: leadspaceName, server: server(allActions, milter.OptHeaderLeadingSpace, scripted{milter: leadspaceName, role: leadspaceName})},
+		{name: silentName, server: server(allActions, noReplies, scripted{milter: silentName, role: firstName, silent: true})},
+		{name: listerName, server: lister},
+	}
+}
+
 // startMilters starts the milters of the test itself.
 func (b *bench) startMilters() error {
-	add := func(name string, actions milter.OptAction, protocol milter.OptProtocol, newMilter func() milter.Milter) error {
-		m := &goMilter{
-			name:   name,
-			socket: b.root.Path(name + ".sock"),
-			server: milter.Server{NewMilter: newMilter, Actions: actions, Protocol: protocol},
-		}
+	for _, m := range goMilters() {
+		m.socket = b.root.Path(m.name + ".sock")
 		l, err := net.Listen("unix", m.socket)
 		if err != nil {
 			return err
 		}
-		if err := os.Chmod(m.socket, 0o666); err != nil {
-			return errors.Join(err, l.Close())
-		}
 		m.listener = l
 		m.served.Go(func() { m.server.Serve(l) })
 		b.milters = append(b.milters, m)
-		return nil
+		if err := os.Chmod(m.socket, 0o666); err != nil {
+			return err
+		}
 	}
-	return errors.Join(
-		add(refuserName, 0, 0, func() milter.Milter { return refuser{} }),
-		add(firstName, allActions, 0, func() milter.Milter { return &scripted{milter: firstName} }),
-		add(secondName, allActions, 0, func() milter.Milter { return &scripted{milter: secondName} }),
-		add(leadspaceName, allActions, optLeadSpace, func() milter.Milter { return &scripted{milter: leadspaceName} }),
-	)
+	return nil
 }
 
 // child is the milter of a name as a child of milterkit.

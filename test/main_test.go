@@ -42,7 +42,8 @@ type bench struct {
 	// kits are the milterkit daemons, by the listener in front of them.
 	kits map[string]*stack.Milterkit
 
-	// kitErr says why there is no milterkit.
+	// binary is the milterkit program, kitErr why there is none.
+	binary *stack.Binary
 	kitErr error
 
 	components []stack.Component
@@ -84,7 +85,7 @@ func newBench() (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{root: root, kits: make(map[string]*stack.Milterkit)}
+	b := &bench{root: root, kits: make(map[string]*stack.Milterkit), binary: &stack.Binary{Root: root}}
 	key, err := stack.NewDKIMKey()
 	if err != nil {
 		return b, err
@@ -111,6 +112,13 @@ func newBench() (*bench, error) {
 	b.addChain(chain{"actions", []stack.Child{b.child(firstName)}}, routes[:2]...)
 	b.addChain(chain{"leadspace", []stack.Child{b.child(leadspaceName)}}, routes[:2]...)
 	b.addChain(chain{"two", []stack.Child{b.child(firstName), b.child(secondName)}}, routes[:2]...)
+	b.addChain(chain{"silent", []stack.Child{b.child(silentName), b.child(secondName)}}, routes[:2]...)
+	b.addChain(chain{"macros", []stack.Child{b.child(listerName), b.child(secondName)}}, routes[:2]...)
+	for _, action := range defaultActions {
+		down := stack.Child{Name: "down", Socket: "unix:" + root.Path("nobody-listens"), DefaultAction: action}
+		b.addChain(chain{"down-" + action, []stack.Child{down, b.child(firstName)}}, routes[1])
+	}
+	b.addInterrupted()
 	b.addChain(chain{"verify", []stack.Child{{Name: "opendkim", Socket: verifier.Socket()}}}, routes[0])
 	b.addChain(chain{"sign-relaxed", []stack.Child{{Name: "sign", Socket: relaxed.Socket()}}}, routes[:2]...)
 	b.addChain(chain{"sign-simple", []stack.Child{{Name: "sign", Socket: simple.Socket()}}}, routes[:2]...)
@@ -160,13 +168,12 @@ func (b *bench) startKits() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	binary := &stack.Binary{Root: b.root}
-	if err := binary.Build(ctx); err != nil {
+	if err := b.binary.Build(ctx); err != nil {
 		return err
 	}
 	var daemons []stack.Component
 	for _, kit := range b.kits {
-		kit.Binary = binary
+		kit.Binary = b.binary
 		daemons = append(daemons, kit)
 	}
 	return stack.Start(daemons...)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/textproto"
+	"slices"
 	"strings"
 
 	"github.com/emersion/go-milter"
@@ -28,7 +29,15 @@ type script struct {
 
 	// breaks closes the connection instead of the verdict on the message.
 	breaks bool
+
+	// pause keeps the message waiting at its end.
+	pause *pause
 }
+
+// pause is a rendezvous between a test and a milter.
+type pause struct{ entered, release chan struct{} }
+
+func newPause() *pause { return &pause{make(chan struct{}, 1), make(chan struct{}, 1)} }
 
 // scene is a message and what the scripted milters do with it.
 type scene struct {
@@ -67,11 +76,11 @@ func (s scene) talk(c *smtpclient.Client) {
 	}
 }
 
-// findScript is the script for a name "NAME@..." or "NAME.domain".
-func findScript(milter, name string) script {
+// findScript is the script of a role for a name "NAME@..." or "NAME.domain".
+func findScript(role, name string) script {
 	name, _, _ = strings.Cut(name, "@")
 	name, _, _ = strings.Cut(name, ".")
-	return scripts[milter][name]
+	return scripts[role][name]
 }
 
 // scripts are the scripts of all scenes, by milter and name.
@@ -83,7 +92,7 @@ var scripts = func() map[string]map[string]script {
 		}
 		all[milter][s.name] = script
 	}
-	for _, s := range joinScenes(edits(), stages(), pairs()) {
+	for _, s := range slices.Concat(edits(), stages(), pairs(), shy(), interrupted()) {
 		add(firstName, s, s.first)
 		add(secondName, s, s.second)
 	}
@@ -93,68 +102,92 @@ var scripts = func() map[string]map[string]script {
 	return all
 }()
 
-func joinScenes(lists ...[]scene) (all []scene) {
-	for _, l := range lists {
-		all = append(all, l...)
-	}
-	return all
-}
-
 // scripted is a milter that does what a script says. It finds the script by
 // names that the client gives: at connect by the client's host name, at helo
 // by the HELO name, from MAIL on by the sender.
 type scripted struct {
-	milter string
-	script script
-	shown  []string
+	milter string // its name, in X-Saw
+	role   string // the milter whose scripts it plays
+	silent bool   // says nothing before the end of a message
+
+	session []string // what it was shown of the session
+	shown   []string // ... and of the message
+	script  script
 }
 
-func say(r milter.Response) (milter.Response, error) {
+// say is the answer to anything but the end of a message.
+func (s *scripted) say(r milter.Response) (milter.Response, error) {
+	if s.silent {
+		return nil, nil
+	}
+	return verdict(r)
+}
+
+func verdict(r milter.Response) (milter.Response, error) {
 	if r == nil {
 		return milter.RespContinue, nil
 	}
 	return r, nil
 }
 
+// macros are those of a stage, of the names that matter: what Postfix sends
+// unasked, and for a milter that has asked, all that it has asked for.
+func (s *scripted) macros(m *milter.Modifier) string {
+	names := []string{"j", "v", "_", "{daemon_name}", "{daemon_addr}", "{mail_addr}", "{mail_host}", "{mail_mailer}",
+		"{rcpt_addr}", "{rcpt_host}", "{rcpt_mailer}", "i"}
+	if s.milter == listerName {
+		names = append(names, "{client_addr}", "{client_name}")
+	}
+	var known []string
+	for _, name := range names {
+		if value, ok := m.Macros[name]; ok {
+			known = append(known, name+"="+value)
+		}
+	}
+	return "(" + strings.Join(known, " ") + ")"
+}
+
 // Connect implements [milter.Milter].
-func (s *scripted) Connect(host, _ string, _ uint16, _ net.IP, _ *milter.Modifier) (milter.Response, error) {
-	return say(findScript(s.milter, host).connect)
+func (s *scripted) Connect(host, family string, _ uint16, addr net.IP, m *milter.Modifier) (milter.Response, error) {
+	s.session = []string{fmt.Sprint(host, " ", family, " ", addr, s.macros(m))}
+	return s.say(findScript(s.role, host).connect)
 }
 
 // Helo implements [milter.Milter].
-func (s *scripted) Helo(name string, _ *milter.Modifier) (milter.Response, error) {
-	return say(findScript(s.milter, name).helo)
+func (s *scripted) Helo(name string, m *milter.Modifier) (milter.Response, error) {
+	s.session = append(s.session, "helo "+name+s.macros(m))
+	return s.say(findScript(s.role, name).helo)
 }
 
 // MailFrom implements [milter.Milter].
-func (s *scripted) MailFrom(from string, _ *milter.Modifier) (milter.Response, error) {
-	s.script = findScript(s.milter, from)
-	s.shown = []string{"from " + from}
-	return say(s.script.mail)
+func (s *scripted) MailFrom(from string, m *milter.Modifier) (milter.Response, error) {
+	s.script = findScript(s.role, from)
+	s.shown = append(slices.Clone(s.session), "from "+from+s.macros(m))
+	return s.say(s.script.mail)
 }
 
 // RcptTo implements [milter.Milter].
-func (s *scripted) RcptTo(rcpt string, _ *milter.Modifier) (milter.Response, error) {
-	s.shown = append(s.shown, "to "+rcpt)
+func (s *scripted) RcptTo(rcpt string, m *milter.Modifier) (milter.Response, error) {
+	s.shown = append(s.shown, "to "+rcpt+s.macros(m))
 	name, _, _ := strings.Cut(rcpt, "@")
-	return say(s.script.rcpt[name])
+	return s.say(s.script.rcpt[name])
 }
 
 // Header implements [milter.Milter].
 func (s *scripted) Header(name, value string, _ *milter.Modifier) (milter.Response, error) {
 	s.shown = append(s.shown, fmt.Sprintf("%s:%q", name, value))
-	return say(s.script.header)
+	return s.say(s.script.header)
 }
 
 // Headers implements [milter.Milter].
 func (s *scripted) Headers(textproto.MIMEHeader, *milter.Modifier) (milter.Response, error) {
-	return say(s.script.endOfHeader)
+	return s.say(s.script.endOfHeader)
 }
 
 // BodyChunk implements [milter.Milter].
 func (s *scripted) BodyChunk(chunk []byte, _ *milter.Modifier) (milter.Response, error) {
 	s.shown = append(s.shown, fmt.Sprintf("%d bytes %.40q", len(chunk), chunk))
-	return say(s.script.body)
+	return s.say(s.script.body)
 }
 
 // Body implements [milter.Milter].
@@ -162,7 +195,12 @@ func (s *scripted) Body(m *milter.Modifier) (milter.Response, error) {
 	if s.script.breaks {
 		return nil, errors.New("broken, as the script says")
 	}
+	if p := s.script.pause; p != nil {
+		p.entered <- struct{}{}
+		<-p.release
+	}
 	if s.script.saw {
+		s.shown = append(s.shown, "end"+s.macros(m))
 		if err := m.AddHeader("X-Saw-"+s.milter, strings.Join(s.shown, "; ")); err != nil {
 			return nil, err
 		}
@@ -172,7 +210,7 @@ func (s *scripted) Body(m *milter.Modifier) (milter.Response, error) {
 			return nil, err
 		}
 	}
-	return say(s.script.endOfMessage)
+	return verdict(s.script.endOfMessage)
 }
 
 // Abort implements [milter.Milter].

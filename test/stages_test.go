@@ -83,7 +83,7 @@ func stages() []scene {
 			scene{name: "connect-" + v.name, first: script{connect: v.say}})
 	}
 	return slices.Concat(scenes, []scene{
-		{name: "nothing", first: script{saw: true}, check: has("X-Saw-first: from nothing@example.org; to bob@example.test; From:")},
+		{name: "nothing", first: script{saw: true}, check: has("X-Saw-first: localhost tcp4 127.0.0.1(j=mx.example.test ", "; from nothing@example.org(", "; to bob@example.test(")},
 	})
 }
 

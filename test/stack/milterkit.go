@@ -33,6 +33,9 @@ type Child struct {
 	Name     string
 	Socket   string
 	Together bool
+
+	// DefaultAction is its default_action, "" for that of milterkit.
+	DefaultAction string
 }
 
 // Milterkit is the daemon under test, with children behind it. It runs as
@@ -81,6 +84,9 @@ func (m *Milterkit) config(dir string) string {
 	fmt.Fprintf(&b, "[server]\nlisten = [%q]\nsocket_mode = \"0666\"\ntemp_dir = %q\nlog = \"stderr\"\n", m.Socket(), dir)
 	for _, c := range m.Children {
 		fmt.Fprintf(&b, "\n[[milter]]\nname = %q\nsocket = %q\ntogether = %t\n", c.Name, c.Socket, c.Together)
+		if c.DefaultAction != "" {
+			fmt.Fprintf(&b, "default_action = %q\n", c.DefaultAction)
+		}
 	}
 	return b.String()
 }
@@ -92,7 +98,7 @@ func (m *Milterkit) Stop() error {
 		return nil
 	}
 	err := m.daemon.Stop()
-	if m.err != nil {
+	if m.err != nil && !m.killed {
 		err = errors.Join(err, fmt.Errorf("stack: %s ended with %w\n%s", m.Name, m.err, m.Log()))
 	}
 	return errors.Join(err, m.Trouble())

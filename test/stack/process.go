@@ -42,10 +42,11 @@ type daemon struct {
 	log   string // the file with what the program wrote
 	grace time.Duration
 
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the program has ended, after err is set
-	err  error
-	stop sync.Once
+	cmd    *exec.Cmd
+	done   chan struct{} // closed when the program has ended, after err is set
+	err    error
+	stop   sync.Once
+	killed bool
 }
 
 // launch starts a program with its output in the file out of the folder dir.
@@ -131,6 +132,15 @@ func (d *daemon) Stop() error {
 	var err error
 	d.stop.Do(func() { err = d.end() })
 	return err
+}
+
+// Kill ends the program at once, as a crash would. Stop then does nothing.
+func (d *daemon) Kill() {
+	d.stop.Do(func() {
+		d.killed = true
+		syscall.Kill(-d.cmd.Process.Pid, syscall.SIGKILL)
+		<-d.done
+	})
 }
 
 func (d *daemon) end() error {
