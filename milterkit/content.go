@@ -71,9 +71,6 @@ func (w *Walk) EndOfHeader(ctx context.Context) {
 		return
 	}
 	w.content.headed = true
-	if w.header == nil {
-		w.header = overlay.New(nil)
-	}
 	w.header.Reset(w.fields)
 	if w.ended.Final() {
 		return

@@ -33,23 +33,24 @@ func runClose(c *call) Verdict {
 	return Continue
 }
 
-// runContent takes the child past what it has not yet seen of the message.
-// Each hook has the content timeout for itself.
+// runContent takes the child past what it has not yet seen of the message. Each
+// hook has the content timeout for itself, and sees no more than if it were
+// asked when its stage arrives.
 func runContent(c *call) Verdict {
 	p := c.part
+	macros, body := p.sess.macros, p.msg.body
+	p.msg.body = nil
 	if p.hooks.Header != nil && !p.headed {
 		c.stage.Store(uint32(StageHeader))
-		// It sees no more than if it were asked when the header arrives.
-		macros, body := p.sess.macros, p.msg.body
 		p.sess.macros.clear(StageHeader)
-		p.msg.body = nil
 		if v := p.hooks.Header(c.ctx, &p.msg); v.kind != KindContinue {
 			return v
 		}
-		p.sess.macros, p.msg.body = macros, body
 	}
 	if p.hooks.Body != nil && !p.live {
 		c.stage.Store(uint32(StageBody))
+		p.sess.macros = macros
+		p.sess.macros.clear(StageBody)
 		for _, piece := range p.pieces {
 			Progress(c.ctx)
 			if v := p.hooks.Body(c.ctx, &p.msg, piece); v.kind != KindContinue {
@@ -62,5 +63,6 @@ func runContent(c *call) Verdict {
 		return Continue
 	}
 	Progress(c.ctx)
+	p.sess.macros, p.msg.body = macros, body
 	return p.hooks.Message(c.ctx, &p.msg, &c.edits)
 }

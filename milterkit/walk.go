@@ -4,6 +4,8 @@ import (
 	"context"
 	"iter"
 	"time"
+
+	"github.com/milterkit/sdk/internal/overlay"
 )
 
 // progressEvery is how often an MTA is told that work goes on while hooks run.
@@ -134,6 +136,9 @@ func (w *Walk) Helo(ctx context.Context, name string) Verdict {
 func (w *Walk) Mail(ctx context.Context, sender Address) Verdict {
 	w.Reset()
 	w.open = true
+	if w.header == nil {
+		w.header = overlay.New(nil)
+	}
 	w.env = Envelope{Session: &w.sess, Sender: sender}
 	w.sess.macros.clear(StageMail)
 	w.report.begin()
