@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -259,6 +260,9 @@ func dotted(path []field) string {
 	names := make([]string, len(path))
 	for i := range path {
 		names[i] = path[i].name
+		if names[i] == "" || strings.ContainsFunc(names[i], isControl) {
+			names[i] = strconv.Quote(names[i])
+		}
 	}
 	return strings.Join(names, ".")
 }
