@@ -80,18 +80,33 @@ func run(t *testing.T, chain string, routes []route, cases []testcase) {
 // play has the dialogue on one route and waits for the end of its mails.
 func (b *bench) play(t *testing.T, chain string, r route, talk func(*smtpclient.Client)) *outcome {
 	t.Helper()
-	if !r.direct && b.kitErr != nil {
-		t.Fatalf("there is no milterkit to send through: %v", b.kitErr)
-	}
-	listener := chain + "/" + r.name
-	c, err := smtpclient.Dial(b.postfix.Addr(listener))
+	o, err := b.exchange(chain, r, talk)
 	if err != nil {
 		t.Fatal(err)
+	}
+	b.settle(t, chain, r, o)
+	return o
+}
+
+// exchange has the dialogue.
+func (b *bench) exchange(chain string, r route, talk func(*smtpclient.Client)) (*outcome, error) {
+	if !r.direct && b.kitErr != nil {
+		return nil, fmt.Errorf("there is no milterkit to send through: %w", b.kitErr)
+	}
+	c, err := smtpclient.Dial(b.postfix.Addr(chain + "/" + r.name))
+	if err != nil {
+		return nil, err
 	}
 	defer c.Close()
 	talk(c)
 	c.Quit()
-	o := &outcome{dialogue: c.Exchanges}
+	return &outcome{dialogue: c.Exchanges}, nil
+}
+
+// settle waits for the end of the mails that were taken in a dialogue.
+func (b *bench) settle(t *testing.T, chain string, r route, o *outcome) {
+	t.Helper()
+	listener := chain + "/" + r.name
 	ctx, cancel := context.WithTimeout(t.Context(), deliveryLimit)
 	defer cancel()
 	var ids []string
@@ -117,7 +132,6 @@ func (b *bench) play(t *testing.T, chain string, r route, talk func(*smtpclient.
 			t.Error(err)
 		}
 	}
-	return o
 }
 
 // explain adds to a failed test what the daemons have to say.
