@@ -1,0 +1,48 @@
+# What people and CI run. `make help` lists it.
+
+GO      ?= go
+FUZZ    ?= 60s
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+
+# Every fuzz target: package and name.
+FUZZERS = $(shell grep -rHoE '^func Fuzz[A-Za-z]+' --include='*_test.go' . | sed -E 's|^\./(.*)/[^/]*:func (.*)|\1:\2|')
+
+.PHONY: build demo help test test-quick test-real test-alloc test-long fuzz cover install-test-deps
+
+build: ## the program, as bin/milterkit
+	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/milterkit ./cmd/milterkit
+
+demo: ## play real messages past a chain of filters, and show who said what
+	$(GO) run ./cmd/milterkit demo
+
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' Makefile | column -t -s '|'
+
+# ---- the three tiers of tests ----
+
+test-quick: ## unit, property and house tests; no outside program, under 2 minutes, any user
+	$(GO) vet ./...
+	$(GO) test -short $$($(GO) list ./... | grep -v '/sdk/test$$')
+
+test: install-test-deps ## all that CI runs: race detector, allocation gates, real mail servers and filters (root)
+	$(GO) vet ./...
+	$(GO) test -race -timeout 15m ./...
+	$(MAKE) --no-print-directory test-alloc
+
+test-long: test fuzz cover ## what takes minutes: fuzzing and coverage
+
+test-alloc: ## allocation gates, which the race detector would disturb
+	$(GO) test -run 'Alloc' ./milterkit/... ./internal/...
+
+fuzz: ## every fuzz target for FUZZ (60s)
+	@set -e; for f in $(FUZZERS); do \
+		echo "== $${f#*:} in $${f%%:*}"; \
+		$(GO) test -run '^$$' -fuzz "^$${f#*:}\$$" -fuzztime $(FUZZ) ./$${f%%:*}; \
+	done
+
+cover: ## statement coverage of the library
+	$(GO) test -short -coverpkg=./milterkit/... -coverprofile=coverage.out $$($(GO) list ./milterkit/... ./cmd/...)
+	$(GO) tool cover -func=coverage.out | tail -n 1
+
+install-test-deps: ## what the tests with real parts need, from Debian's packages
+	@test/install.sh
