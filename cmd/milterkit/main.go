@@ -1,0 +1,108 @@
+// Milterkit puts many mail filters behind one milter socket.
+//
+// The mail server asks milterkit, and milterkit asks the filters, in the order
+// of its configuration file. `milterkit serve` does that; the other commands
+// look at the configuration, and play either end of a milter socket.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/milterkit/sdk/cmd/milterkit/internal/config"
+)
+
+// What the program ends with. Source: sysexits.h for exitConfig.
+const (
+	exitOK     = 0
+	exitFault  = 1
+	exitUsage  = 2
+	exitConfig = 78 // EX_CONFIG
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is main without the process.
+func run(args []string, stdout, stderr io.Writer) int {
+	root := newRootCommand()
+	root.SetArgs(plainArgs(args))
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	started := false // what fails before a command has begun is its usage
+	for _, c := range root.Commands() {
+		if body := c.RunE; body != nil {
+			c.RunE = func(c *cobra.Command, args []string) error {
+				started = true
+				return body(c, args)
+			}
+		}
+	}
+	command, err := root.ExecuteC()
+	var faults config.Errors
+	var coded interface{ ExitStatus() int }
+	switch {
+	case err == nil:
+		return exitOK
+	case !started:
+		fmt.Fprintf(stderr, "milterkit: %v\nTry %s --help.\n", err, command.CommandPath())
+		return exitUsage
+	case errors.As(err, &faults):
+		fmt.Fprintln(stderr, faults)
+		return exitConfig
+	}
+	fmt.Fprintf(stderr, "milterkit: %v\n", err)
+	if errors.As(err, &coded) { // a command with a status of its own
+		return coded.ExitStatus()
+	}
+	return exitFault
+}
+
+// plainArgs puts two dashes before the one long flag that people write with
+// one, and knows milter-manager's --show-config.
+func plainArgs(args []string) []string {
+	plain := append([]string{}, args...) // not nil, for which cobra would read os.Args
+	for i, a := range plain {
+		if a == "--" {
+			break
+		}
+		if a == "-config" || strings.HasPrefix(a, "-config=") {
+			plain[i] = "-" + a
+		}
+		if i == 0 && a == "--show-config" {
+			plain[i] = "show-config"
+		}
+	}
+	return plain
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "milterkit",
+		Short: "Many mail filters behind one milter socket",
+		Long: `milterkit stands between a mail server (Postfix, Sendmail) and its milters: the
+server has one socket, and milterkit takes each message past any number of
+filters, in the order of one file.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(
+		newServeCommand(),
+		newCheckCommand(),
+		newShowConfigCommand(),
+		// newSendCommand(),
+		// newSinkCommand(),
+		// newDemoCommand(),
+		newVersionCommand(),
+	)
+	return root
+}
+
+// configFlag is the flag that the commands have in common.
+func configFlag(c *cobra.Command) *string {
+	return c.Flags().StringP("config", "c", "/etc/milterkit/milterkit.toml", "configuration `FILE`")
+}
