@@ -5,5 +5,7 @@
 //
 // The packages it needs are installed by install.sh; the tests must be run as
 // root. With MILTERKIT_E2E_STANDIN=1 no milterkit is built, and Postfix's own
-// chain of milters stands in for it: this tests the tests.
+// chain of milters stands in for it: this tests the tests. With
+// MILTERKIT_E2E_BINARY=PATH the milterkit of that path is tested, which the
+// user nobody must be able to run.
 package test

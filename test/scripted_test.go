@@ -1,6 +1,7 @@
 package test
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -24,8 +25,10 @@ type script struct {
 	edit func(*milter.Modifier) error
 
 	// saw adds a field X-Saw-MILTER with all that the milter was shown of
-	// the message.
-	saw bool
+	// the message, sawSession with what it was shown of the session besides.
+	// That is not there any more when the milter has refused or accepted
+	// something before: go-milter forgets it.
+	saw, sawSession bool
 
 	// breaks closes the connection instead of the verdict on the message.
 	breaks bool
@@ -110,9 +113,10 @@ type scripted struct {
 	role   string // the milter whose scripts it plays
 	silent bool   // says nothing before the end of a message
 
-	session []string // what it was shown of the session
-	shown   []string // ... and of the message
-	script  script
+	session   []string // what it was shown of the session
+	shown     []string // ... and of the message, but for the body
+	bodyBytes []byte   // which may come in any pieces
+	script    script
 }
 
 // say is the answer to anything but the end of a message.
@@ -154,15 +158,21 @@ func (s *scripted) Connect(host, family string, _ uint16, addr net.IP, m *milter
 }
 
 // Helo implements [milter.Milter].
-func (s *scripted) Helo(name string, m *milter.Modifier) (milter.Response, error) {
-	s.session = append(s.session, "helo "+name+s.macros(m))
+func (s *scripted) Helo(name string, _ *milter.Modifier) (milter.Response, error) {
+	// Without its macros: Postfix sends an empty list of them, which to
+	// libmilter is nothing, and to go-milter takes away those of before.
+	s.session = append(s.session, "helo "+name)
 	return s.say(findScript(s.role, name).helo)
 }
 
 // MailFrom implements [milter.Milter].
 func (s *scripted) MailFrom(from string, m *milter.Modifier) (milter.Response, error) {
 	s.script = findScript(s.role, from)
-	s.shown = append(slices.Clone(s.session), "from "+from+s.macros(m))
+	s.bodyBytes = nil
+	s.shown = []string{"from " + from + s.macros(m)}
+	if s.script.sawSession {
+		s.shown = append(slices.Clone(s.session), s.shown...)
+	}
 	return s.say(s.script.mail)
 }
 
@@ -186,7 +196,7 @@ func (s *scripted) Headers(textproto.MIMEHeader, *milter.Modifier) (milter.Respo
 
 // BodyChunk implements [milter.Milter].
 func (s *scripted) BodyChunk(chunk []byte, _ *milter.Modifier) (milter.Response, error) {
-	s.shown = append(s.shown, fmt.Sprintf("%d bytes %.40q", len(chunk), chunk))
+	s.bodyBytes = append(s.bodyBytes, chunk...)
 	return s.say(s.script.body)
 }
 
@@ -199,8 +209,8 @@ func (s *scripted) Body(m *milter.Modifier) (milter.Response, error) {
 		p.entered <- struct{}{}
 		<-p.release
 	}
-	if s.script.saw {
-		s.shown = append(s.shown, "end"+s.macros(m))
+	if s.script.saw || s.script.sawSession {
+		s.shown = append(s.shown, fmt.Sprintf("%d bytes %.40q %x", len(s.bodyBytes), s.bodyBytes, sha256.Sum256(s.bodyBytes)), "end"+s.macros(m))
 		if err := m.AddHeader("X-Saw-"+s.milter, strings.Join(s.shown, "; ")); err != nil {
 			return nil, err
 		}
@@ -215,7 +225,7 @@ func (s *scripted) Body(m *milter.Modifier) (milter.Response, error) {
 
 // Abort implements [milter.Milter].
 func (s *scripted) Abort(*milter.Modifier) error {
-	s.script, s.shown = script{}, nil
+	s.script, s.shown, s.bodyBytes = script{}, nil, nil
 	return nil
 }
 

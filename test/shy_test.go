@@ -18,7 +18,8 @@ func shy() []scene {
 	type m = *milter.Modifier
 	look := script{saw: true}
 	return []scene{
-		{name: "both-look", first: look, second: look, check: has("; from both-look@example.org(", "X-Saw-second: ")},
+		{name: "both-look", first: look, second: look, check: has("from both-look@example.org(", "X-Saw-second: ")},
+		{name: "both-look-at-the-session", first: script{sawSession: true}, second: script{sawSession: true}, check: has("localhost tcp4 127.0.0.1(", "X-Saw-second: ")},
 		{name: "two-recipients-and-a-refused-one", to: []string{bob, "reject@example.test", carol}, first: look,
 			second: script{saw: true, rcpt: map[string]milter.Response{"reject": milter.RespReject}}, check: goesTo(bob, carol)},
 		{name: "edits-and-refusal", first: script{edit: func(m m) error { return m.AddHeader("X-Added", "a") }, endOfMessage: milter.RespReject},

@@ -83,7 +83,8 @@ func stages() []scene {
 			scene{name: "connect-" + v.name, first: script{connect: v.say}})
 	}
 	return slices.Concat(scenes, []scene{
-		{name: "nothing", first: script{saw: true}, check: has("X-Saw-first: localhost tcp4 127.0.0.1(j=mx.example.test ", "; from nothing@example.org(", "; to bob@example.test(")},
+		{name: "nothing", first: script{saw: true}, check: has("X-Saw-first: from nothing@example.org(", "; to bob@example.test(")},
+		{name: "session-seen", first: script{sawSession: true}, check: has("X-Saw-first: localhost tcp4 127.0.0.1(j=mx.example.test ", "; helo client.example.org; from ")},
 	})
 }
 
