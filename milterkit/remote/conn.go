@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/milterkit/sdk/milterkit"
@@ -18,6 +20,7 @@ type conn struct {
 	nc     net.Conn
 	r      *wire.Reader
 	answer wire.Negotiation
+	lists  map[milterkit.Stage][]string // the macros it has asked for
 
 	out  []byte // frames to be written
 	owed int    // replies that are still to come
@@ -92,17 +95,39 @@ func (c *conn) ensure(ctx context.Context, s *milterkit.Session) (fresh bool, er
 		}
 		return false, err
 	}
-	c.nc, c.r, c.answer = nc, r, answer
+	c.nc, c.r, c.answer, c.lists = nc, r, answer, macroLists(answer)
 	return true, nil
 }
 
 // macros appends the macros of a stage, as they go before its command. They
 // are sent for a command that is left out too: the milter may ask for them
-// later.
+// later. A milter that has asked for a list at that stage is sent what is on
+// it, in its order and spelling; another one all that the MTA has sent.
 func (c *conn) macros(cmd byte, s *milterkit.Session, at milterkit.Stage) {
-	for range s.Macros(at) {
-		c.out = wire.AppendMacros(c.out, cmd, s.Macros(at))
+	pairs := s.Macros(at)
+	if names := c.lists[at]; len(names) > 0 {
+		pairs = listed(names, pairs)
+	}
+	for range pairs {
+		c.out = wire.AppendMacros(c.out, cmd, pairs)
 		return
+	}
+}
+
+// listed yields the pairs whose names are on a list.
+func listed(names []string, pairs iter.Seq2[string, string]) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for _, name := range names {
+			for n, value := range pairs {
+				if strings.Trim(n, "{}") != strings.Trim(name, "{}") {
+					continue
+				}
+				if !yield(name, value) {
+					return
+				}
+				break
+			}
+		}
 	}
 }
 

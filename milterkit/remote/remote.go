@@ -178,18 +178,29 @@ func (m *Milter) agree(offer, answer wire.Negotiation) (wire.Negotiation, error)
 	if answer.Version < 4 {
 		answer.Steps |= wire.NoData
 	}
-	if len(answer.MacroLists) > 0 {
-		lists := make(map[milterkit.Stage][]string, len(answer.MacroLists))
-		for _, l := range answer.MacroLists {
-			if at, ok := listStages[l.Stage]; ok {
-				lists[at] = l.Names
-			}
-		}
+	if lists := macroLists(answer); lists != nil {
 		m.mu.Lock()
 		m.lists = lists // never changed in place: sessions share it
 		m.mu.Unlock()
 	}
 	return answer, nil
+}
+
+// macroLists returns the macros that a milter has asked for, by stage. Header
+// fields go by the list of the end of header, the body by that of the end of
+// message. Source: Postfix, milter8_header and milter8_body.
+func macroLists(answer wire.Negotiation) map[milterkit.Stage][]string {
+	if len(answer.MacroLists) == 0 {
+		return nil
+	}
+	lists := make(map[milterkit.Stage][]string, len(answer.MacroLists)+1)
+	for _, l := range answer.MacroLists {
+		if at, ok := listStages[l.Stage]; ok {
+			lists[at] = l.Names
+		}
+	}
+	lists[milterkit.StageBody] = lists[milterkit.StageMessage]
+	return lists
 }
 
 var listStages = map[wire.Stage]milterkit.Stage{
