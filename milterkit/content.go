@@ -345,7 +345,7 @@ func (w *Walk) keepEdit(e Edit) {
 		w.content.quarantine = append(w.content.quarantine, e)
 	case OpReplaceBody:
 		w.content.newBody = append(w.content.newBody[:0], e)
-		w.body = e.Body
+		w.body = asLines(e.Body)
 	}
 }
 

@@ -57,6 +57,7 @@
 //	walk.go        one SMTP session past the children, stage by stage
 //	part.go        one child's part in a session
 //	content.go     header, body and end of message; groups
+//	newbody.go     a new body, as the children after it see it
 //	run.go         the hooks, as a worker runs them
 //	worker.go      hooks under way: time, and giving up
 //	hookctx.go     a hook's ctx, and Progress

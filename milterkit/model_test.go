@@ -462,7 +462,7 @@ func (m *model) merge(group []*kid) {
 			case OpAddHeader, OpInsertHeader, OpChangeHeader, OpDeleteHeader:
 				own = m.editHeader(own, e)
 			case OpReplaceBody:
-				m.body = e.Body
+				m.body = net.Buffers{[]byte(naiveLines(string(bytes.Join(e.Body, nil))))}
 				m.edits = append(m.edits, e)
 			default:
 				m.edits = append(m.edits, e)
