@@ -55,6 +55,7 @@ func build(c *config.Config, log *slog.Logger) (*milterkit.Server, []*remote.Mil
 				Network:        m.Socket.V.Network,
 				Addr:           m.Socket.V.Addr,
 				ConnectTimeout: m.ConnectTimeout.V,
+				Logger:         log,
 			}
 			remotes = append(remotes, child)
 			slot.Child = child

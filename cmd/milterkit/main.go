@@ -48,18 +48,20 @@ func run(args []string, stdout, stderr io.Writer) int {
 	switch {
 	case err == nil:
 		return exitOK
-	case !started:
-		fmt.Fprintf(stderr, "milterkit: %v\nTry %s --help.\n", err, command.CommandPath())
-		return exitUsage
 	case errors.As(err, &faults):
 		fmt.Fprintln(stderr, faults)
 		return exitConfig
 	}
 	fmt.Fprintf(stderr, "milterkit: %v\n", err)
+	status := exitFault
 	if errors.As(err, &coded) { // a command with a status of its own
-		return coded.ExitStatus()
+		status = coded.ExitStatus()
 	}
-	return exitFault
+	if !started || status == exitUsage {
+		fmt.Fprintf(stderr, "Try %s --help.\n", command.CommandPath())
+		return exitUsage
+	}
+	return status
 }
 
 // plainArgs puts two dashes before the one long flag that people write with
@@ -94,8 +96,8 @@ filters, in the order of one file.`,
 		newServeCommand(),
 		newCheckCommand(),
 		newShowConfigCommand(),
-		// newSendCommand(),
-		// newSinkCommand(),
+		newSendCommand(),
+		newSinkCommand(),
 		// newDemoCommand(),
 		newVersionCommand(),
 	)

@@ -218,8 +218,8 @@ func (d *daemon) stop(signals <-chan os.Signal) {
 			waiting = false
 		case s := <-signals:
 			if s != syscall.SIGHUP {
+				d.log.Info("milterkit ends at once", "signal", s.String())
 				cancel()
-				d.server.Close()
 				err, waiting = <-done, false
 			}
 		}
