@@ -172,6 +172,24 @@ func fieldDeletes() []scene {
 		{name: "delete-two-of-three", first: editing(func(m m) error {
 			return all(m.ChangeHeader(3, "X-One", ""), m.ChangeHeader(1, "X-One", ""))
 		}), check: has("\nX-Empty:\nX-Other: o\nX-One: 2\n\n")},
+		{name: "delete-ascending-1-2", first: editing(func(m m) error {
+			return all(m.ChangeHeader(1, "X-One", ""), m.ChangeHeader(2, "X-One", ""))
+		})},
+		{name: "delete-ascending-1-1", first: editing(func(m m) error {
+			return all(m.ChangeHeader(1, "X-One", ""), m.ChangeHeader(1, "X-One", ""))
+		})},
+		{name: "delete-then-change", first: editing(func(m m) error {
+			return all(m.ChangeHeader(1, "X-One", ""), m.ChangeHeader(2, "X-One", "second"))
+		})},
+		{name: "delete-then-add-and-change", first: editing(func(m m) error {
+			return all(m.ChangeHeader(1, "Subject", ""), m.AddHeader("Subject", "a"), m.ChangeHeader(1, "Subject", "b"))
+		})},
+		{name: "insert-then-number", first: editing(func(m m) error {
+			return all(m.InsertHeader(0, "X-One", "0"), m.ChangeHeader(1, "X-One", "first"), m.ChangeHeader(3, "X-One", ""))
+		})},
+		{name: "delete-then-insert", first: editing(func(m m) error {
+			return all(m.ChangeHeader(1, "From", ""), m.InsertHeader(3, "X-In", "3"))
+		})},
 		{name: "delete-all-three", first: editing(func(m m) error {
 			return all(m.ChangeHeader(3, "X-One", ""), m.ChangeHeader(2, "X-One", ""), m.ChangeHeader(1, "X-One", ""))
 		}), check: lacks("X-One", "x-one")},

@@ -111,7 +111,7 @@ func newBench() (*bench, error) {
 	b.addChain(chain{"refuser", append(slices.Clone(real), b.child(refuserName))}, routes...)
 	b.addChain(chain{"actions", []stack.Child{b.child(firstName)}}, routes[:2]...)
 	b.addChain(chain{"leadspace", []stack.Child{b.child(leadspaceName)}}, routes[:2]...)
-	b.addChain(chain{"two", []stack.Child{b.child(firstName), b.child(secondName)}}, routes[:2]...)
+	b.addChain(chain{"two", []stack.Child{b.child(firstName), b.child(secondName)}}, routes...)
 	b.addChain(chain{"silent", []stack.Child{b.child(silentName), b.child(secondName)}}, routes[:2]...)
 	b.addChain(chain{"macros", []stack.Child{b.child(listerName), b.child(secondName)}}, routes[:2]...)
 	for _, action := range defaultActions {
