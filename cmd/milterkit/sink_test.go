@@ -32,8 +32,9 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// sink runs the command until stop, which returns what it printed and its error.
-func sink(t *testing.T, args ...string) (socket string, stop func() (string, error)) {
+// sink runs the command until stop, which waits until it has printed a text and
+// returns all that it printed and its error.
+func sink(t *testing.T, args ...string) (socket string, stop func(after string) (string, error)) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -54,7 +55,10 @@ func sink(t *testing.T, args ...string) (socket string, stop func() (string, err
 			t.Fatal("sink does not listen: ", out.String())
 		}
 	}
-	return "unix:" + path, func() (string, error) {
+	return "unix:" + path, func(after string) (string, error) {
+		for deadline := time.Now().Add(5 * time.Second); !strings.Contains(out.String(), after) && time.Now().Before(deadline); {
+			time.Sleep(5 * time.Millisecond)
+		}
 		cancel()
 		err := <-ended
 		return out.String(), err
@@ -80,7 +84,7 @@ func TestSinkAnswersAsTold(t *testing.T) {
 			t.Errorf("no %q in:\n%s", want, out)
 		}
 	}
-	printed, err := stop()
+	printed, err := stop("  1  quit\n")
 	if err != nil {
 		t.Error(err)
 	}
