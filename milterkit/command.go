@@ -244,6 +244,9 @@ func (c *conn) takeBody(p []byte) error {
 		p = view
 	}
 	c.w.Body(c.s.ctx, p)
+	if c.memory.lent {
+		c.r.Pin() // a hook that was given up may still look at p
+	}
 	return nil
 }
 

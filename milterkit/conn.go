@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -72,7 +73,7 @@ var errGoodbye = errors.New("goodbye")
 
 // serve reads commands and answers them until the connection ends.
 func (c *conn) serve() {
-	err := c.loop()
+	err := c.guardedLoop()
 	c.end()
 	negotiated := c.w != nil
 	if negotiated {
@@ -89,6 +90,18 @@ func (c *conn) serve() {
 		}
 		c.s.logger().Warn("MTA connection ended", attrs...)
 	}
+}
+
+// guardedLoop makes an error of a panic: one conversation is not worth the
+// process. The MTA then defers the message.
+func (c *conn) guardedLoop() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &PanicError{Value: r, Stack: debug.Stack()}
+			c.s.logger().Error("bug in milterkit: please report it", "error", err, "stack", string(debug.Stack()))
+		}
+	}()
+	return c.loop()
 }
 
 func (c *conn) loop() error {

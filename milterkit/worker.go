@@ -76,6 +76,9 @@ func startWorker() *worker {
 }
 
 func (k *worker) loop() {
+	// A message beyond max_memory is read from a mapped file: if the disk fails,
+	// that is the failure of one hook.
+	debug.SetPanicOnFault(true)
 	again := false // a hook has called runtime.Goexit: go on in another goroutine
 	defer func() {
 		if again {
