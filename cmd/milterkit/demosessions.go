@@ -95,7 +95,7 @@ func (m demoMail) mail(number int) miltertest.Mail {
 	for _, to := range strings.Fields(m.to) {
 		mail.To = append(mail.To, miltertest.Recipient{Addr: "<" + to + ">"})
 	}
-	mail.Message = miltertest.ParseMessage([]byte("Received: by mail.example.org with ESMTP id " + mail.QueueID + "\n" + m.text))
-	mail.Message.Received = true
+	mail.Message = miltertest.ParseMessage([]byte(m.text))
+	mail.Message.AddReceived(" by mail.example.org with ESMTP id " + mail.QueueID)
 	return mail
 }

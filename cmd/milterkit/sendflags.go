@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -179,10 +180,8 @@ func (o *sendOptions) mail(file string, stdin io.Reader, c miltertest.Client) (m
 	if m.Message, err = o.message(file, stdin, m); err != nil {
 		return m, err
 	}
-	own := miltertest.Field{Name: "Received", Value: fmt.Sprintf(" from %s (%s [%s])\n\tby %s (milterkit send) with ESMTP id %s;\n\t%s",
-		c.Helo, c.Host, c.Addr, o.mta, o.queueID, time.Now().Format(time.RFC1123Z))}
-	m.Message.Fields = append([]miltertest.Field{own}, m.Message.Fields...)
-	m.Message.Received = true
+	m.Message.AddReceived(fmt.Sprintf(" from %s (%s [%s])\n\tby %s (milterkit send) with ESMTP id %s;\n\t%s",
+		cmp.Or(c.Helo, c.Host), c.Host, c.Addr, o.mta, o.queueID, time.Now().Format(time.RFC1123Z)))
 	return m, nil
 }
 

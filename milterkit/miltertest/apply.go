@@ -7,24 +7,23 @@ import (
 	"github.com/milterkit/sdk/milterkit/wire"
 )
 
-// ownReceived stands for the MTA's own Received field in a message that has
-// none. No field can be called so.
-const ownReceived = ":"
-
 // Apply returns what Postfix makes of the message when a filter asks for these
 // edits; m stays as it is. Edits of the envelope are left to [Envelope.Apply].
 //
 // Each edit is applied to the outcome of the one before. The position of an
-// insert counts all fields, the MTA's own Received as 0, and one beyond the end
-// appends. A change counts the fields of that name, in either case, without the
-// first of the whole header, which is the MTA's own Received until something is
-// inserted above it; a change of a field that is not there appends it, a delete
-// of one does nothing, and index 0 is 1.
-// Source: Postfix, cleanup_milter.c; SKIP_ONE_HEADER there.
+// insert counts all fields, also the MTA's own Received (as if it were there,
+// where the message has none), so that 0 is above that and 1 below; one beyond
+// the end appends. A change counts the fields of that name, in either case,
+// without the MTA's own, wherever that has got to. A change of a field that is
+// not there appends it, a delete of one does nothing, and index 0 is 1.
+//
+// All this is as Postfix 3.7 was seen to do it.
 func (m *Message) Apply(edits []Edit) *Message {
-	out := &Message{Fields: slices.Clone(m.Fields), Body: m.Body, Received: m.Received}
-	if !m.Received {
-		out.Fields = slices.Insert(out.Fields, 0, Field{Name: ownReceived})
+	out := &Message{Fields: slices.Clone(m.Fields), Body: m.Body}
+	isOwn := func(f Field) bool { return f.Own }
+	had := slices.ContainsFunc(out.Fields, isOwn)
+	if !had {
+		out.AddReceived("")
 	}
 	for _, e := range edits {
 		f := Field{Name: e.Name, Value: e.Value}
@@ -39,8 +38,8 @@ func (m *Message) Apply(edits []Edit) *Message {
 			out.Body = crlf([]byte(e.Body))
 		}
 	}
-	if !m.Received {
-		out.Fields = slices.DeleteFunc(out.Fields, func(f Field) bool { return f.Name == ownReceived })
+	if !had {
+		out.Fields = slices.DeleteFunc(out.Fields, isOwn)
 	}
 	return out
 }
@@ -48,8 +47,8 @@ func (m *Message) Apply(edits []Edit) *Message {
 // change gives the field another value, or deletes it where that is empty.
 func (m *Message) change(nth int, to Field) {
 	nth = max(nth, 1)
-	for i := 1; i < len(m.Fields); i++ {
-		if !strings.EqualFold(m.Fields[i].Name, to.Name) {
+	for i, f := range m.Fields {
+		if f.Own || !strings.EqualFold(f.Name, to.Name) {
 			continue
 		}
 		if nth--; nth > 0 {

@@ -11,6 +11,11 @@ import (
 // body has none.
 func (p *Player) content(mail Mail, o *Outcome) error {
 	m := p.MTA
+	if !m.offer.Sendmail {
+		// Postfix's cleanup, which plays the content, was not told these.
+		p.forget("mail_addr", "mail_host", "mail_mailer", "rcpt_addr", "rcpt_host", "rcpt_mailer", "client_connections",
+			"tls_version", "cipher", "cipher_bits", "cert_subject", "cert_issuer")
+	}
 	for _, f := range mail.Message.Shown() {
 		err := p.tell(o, mail, wire.CmdHeader, f.Name+":"+f.Value, func() (Reply, error) {
 			return m.Header(f.Name, f.Value)

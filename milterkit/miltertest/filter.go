@@ -34,8 +34,8 @@ type Filter struct {
 	ended    bool
 	closers  map[interface{ Close() error }]bool // listeners and connections
 	sessions [][]Event
-	open     int           // sessions that have not ended
-	changed  chan struct{} // closed and made anew when a session begins or ends
+	open     int            // sessions that have not ended
+	changed  chan struct{}  // closed and made anew when a session begins or ends
 	running  sync.WaitGroup // those held
 }
 

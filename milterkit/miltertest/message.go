@@ -3,6 +3,7 @@ package miltertest
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -11,14 +12,17 @@ import (
 type Message struct {
 	Fields []Field
 	Body   []byte // lines end in CRLF; nil: there is none
-
-	// Is Fields[0] the MTA's own Received field, which filters are not shown?
-	Received bool
 }
 
 // A Field is a field of the header. Value is what stands after the colon, as it
 // stands there, with folds as bare LFs.
-type Field struct{ Name, Value string }
+type Field struct {
+	Name, Value string
+
+	// Is it the Received field that the MTA itself has put there, which filters
+	// are not shown?
+	Own bool
+}
 
 // ParseMessage takes a message apart. It takes any text: lines may end in LF or
 // CRLF, an mbox "From " line at the top is left out, and the first line that is
@@ -96,12 +100,14 @@ func crlf(text []byte) []byte {
 	return out
 }
 
+// AddReceived puts the MTA's own Received field at the top.
+func (m *Message) AddReceived(value string) {
+	m.Fields = slices.Insert(m.Fields, 0, Field{Name: "Received", Value: value, Own: true})
+}
+
 // Shown returns the fields that filters are shown.
 func (m *Message) Shown() []Field {
-	if m.Received && len(m.Fields) > 0 {
-		return m.Fields[1:]
-	}
-	return m.Fields
+	return slices.DeleteFunc(slices.Clone(m.Fields), func(f Field) bool { return f.Own })
 }
 
 // Get returns the first value of the field, without the space around it, or "".

@@ -14,19 +14,19 @@ func TestMessagesAreTakenApartAsPostfixDoes(t *testing.T) {
 		fields []Field
 		body   string
 	}{
-		"usual":            {"A: 1\nB:2\n\nbody\n", []Field{{"A", " 1"}, {"B", "2"}}, "body\r\n"},
-		"CRLF":             {"A: 1\r\n\r\nbody\r\n", []Field{{"A", " 1"}}, "body\r\n"},
-		"folded":           {"A: 1\r\n 2\r\n\t3\r\n\r\n", []Field{{"A", " 1\n 2\n\t3"}}, ""},
-		"empty value":      {"A:\n\nx\n", []Field{{"A", ""}}, "x\r\n"},
-		"space before it":  {"A : 1\n\nx\n", []Field{{"A", " 1"}}, "x\r\n"},
-		"mbox line":        {"From a@b Mon\nA: 1\n\nx\n", []Field{{"A", " 1"}}, "x\r\n"},
-		"no empty line":    {"A: 1\nbody: no field, as\n", []Field{{"A", " 1"}, {"body", " no field, as"}}, ""},
-		"body at once":     {"A: 1\nthis is text\n", []Field{{"A", " 1"}}, "this is text\r\n"},
+		"usual":            {"A: 1\nB:2\n\nbody\n", []Field{{Name: "A", Value: " 1"}, {Name: "B", Value: "2"}}, "body\r\n"},
+		"CRLF":             {"A: 1\r\n\r\nbody\r\n", []Field{{Name: "A", Value: " 1"}}, "body\r\n"},
+		"folded":           {"A: 1\r\n 2\r\n\t3\r\n\r\n", []Field{{Name: "A", Value: " 1\n 2\n\t3"}}, ""},
+		"empty value":      {"A:\n\nx\n", []Field{{Name: "A", Value: ""}}, "x\r\n"},
+		"space before it":  {"A : 1\n\nx\n", []Field{{Name: "A", Value: " 1"}}, "x\r\n"},
+		"mbox line":        {"From a@b Mon\nA: 1\n\nx\n", []Field{{Name: "A", Value: " 1"}}, "x\r\n"},
+		"no empty line":    {"A: 1\nbody: no field, as\n", []Field{{Name: "A", Value: " 1"}, {Name: "body", Value: " no field, as"}}, ""},
+		"body at once":     {"A: 1\nthis is text\n", []Field{{Name: "A", Value: " 1"}}, "this is text\r\n"},
 		"no header":        {"\nbody\n", nil, "body\r\n"},
-		"no last line end": {"A: 1\n\nbody", []Field{{"A", " 1"}}, "body\r\n"},
+		"no last line end": {"A: 1\n\nbody", []Field{{Name: "A", Value: " 1"}}, "body\r\n"},
 		"nothing":          {"", nil, ""},
-		"lone CR, NUL":     {"A: 1\n\na\rb\x00\n", []Field{{"A", " 1"}}, "a\rb\x00\r\n"},
-		"8 bit":            {"A: \xff\n\n\xfe\n", []Field{{"A", " \xff"}}, "\xfe\r\n"},
+		"lone CR, NUL":     {"A: 1\n\na\rb\x00\n", []Field{{Name: "A", Value: " 1"}}, "a\rb\x00\r\n"},
+		"8 bit":            {"A: \xff\n\n\xfe\n", []Field{{Name: "A", Value: " \xff"}}, "\xfe\r\n"},
 		"fold first":       {" x\nA: 1\n", nil, " x\r\nA: 1\r\n"},
 	} {
 		m := ParseMessage([]byte(c.text))
@@ -72,12 +72,18 @@ func TestEditsAreAppliedAsPostfixDoes(t *testing.T) {
 		"a delete renumbers": {[]Edit{DeleteHeader(1, "A"), DeleteHeader(1, "A")},
 			"Received: own\nReceived: first\nB: 2\n"},
 		"an added field can be changed": {[]Edit{AddHeader("X", "1"), ChangeHeader(1, "X", "2")}, own + "X: 2\n"},
-		"after an insert above it the own field is one like others": {
+		"after an insert above it the MTA's own is hidden still": {
 			[]Edit{InsertHeader(0, "X", "1"), ChangeHeader(1, "Received", "new")},
-			"X: 1\nReceived: new\nReceived: first\nA: 1\nB: 2\na: 3\n"},
+			"X: 1\nReceived: own\nReceived: new\nA: 1\nB: 2\na: 3\n"},
+		"what is inserted above it counts": {
+			[]Edit{InsertHeader(0, "A", "top"), ChangeHeader(1, "A", "new"), DeleteHeader(2, "A")},
+			"A: new\nReceived: own\nReceived: first\nB: 2\na: 3\n"},
+		"a delete above it moves the positions": {
+			[]Edit{InsertHeader(0, "X", "1"), DeleteHeader(1, "X"), InsertHeader(1, "Y", "2")},
+			"Received: own\nY: 2\nReceived: first\nA: 1\nB: 2\na: 3\n"},
 	} {
 		m := ParseMessage([]byte(own + "\nbody\n"))
-		m.Received = true
+		m.Fields[0].Own = true
 		if diff := cmp.Diff(c.want+"\nbody\n", m.Apply(c.edits).String()); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}

@@ -157,6 +157,20 @@ func (p *Player) know(name, value string) {
 	}
 }
 
+// knowRcpt notes what the MTA knows of a recipient.
+func (p *Player) knowRcpt(addr string) {
+	p.know("rcpt_addr", unbracket(addr))
+	p.know("rcpt_host", host(addr))
+	p.know("rcpt_mailer", "local")
+}
+
+// forget has the MTA know nothing of some macros.
+func (p *Player) forget(names ...string) {
+	for _, name := range names {
+		delete(p.known, name)
+	}
+}
+
 // atSession takes a verdict on the session, and reports whether there is none.
 func (p *Player) atSession(r Reply) bool {
 	switch {
@@ -222,7 +236,10 @@ func (p *Player) transaction(mail Mail, o *Outcome) error {
 			return err
 		}
 	}
-	delete(p.known, "i")
+	for name, value := range p.Client.Known { // what the content of a message before was without
+		p.known[name] = value
+	}
+	p.forget("i")
 	if p.MTA.offer.Sendmail {
 		p.know("i", mail.QueueID)
 	}
@@ -239,6 +256,9 @@ func (p *Player) transaction(mail Mail, o *Outcome) error {
 		return err
 	}
 	p.know("i", mail.QueueID)
+	if len(o.Envelope.To) > 0 && !p.MTA.offer.Sendmail {
+		p.knowRcpt(o.Envelope.To[0]) // as Postfix 3.7 was seen to do it
+	}
 	if err := p.tell(o, mail, wire.CmdData, "", p.MTA.Data); err != nil {
 		return err
 	}
@@ -253,9 +273,7 @@ func (p *Player) recipients(mail Mail, o *Outcome) error {
 		if mail.AbortAt == wire.CmdRcpt {
 			return p.abort(o)
 		}
-		p.know("rcpt_addr", unbracket(to.Addr))
-		p.know("rcpt_host", host(to.Addr))
-		p.know("rcpt_mailer", "local")
+		p.knowRcpt(to.Addr)
 		if to.Refused != "" {
 			if p.MTA.Negotiated.Steps&wire.RefusedRcpts == 0 {
 				continue

@@ -119,11 +119,11 @@ quit
 func TestAListOfTheFilterReplacesTheMTAs(t *testing.T) {
 	s := Script{Macros: []wire.MacroList{
 		{Stage: wire.StageConnect, Names: []string{"{client_addr}", "v", "{nothing}"}},
-		{Stage: wire.StageEOM, Names: []string{"{auth_authen}", "i"}},
+		{Stage: wire.StageEOM, Names: []string{"{auth_authen}", "i", "{mail_addr}", "{tls_version}"}},
 	}}
 	m, f := dial(t, s, Offer{})
 	c := client
-	c.Known = map[string]string{"auth_authen": "alice"}
+	c.Known = map[string]string{"auth_authen": "alice", "tls_version": "TLSv1.3"}
 	p := &Player{MTA: m, Client: c}
 	p.Open()
 	p.Mail(mail())
@@ -268,8 +268,7 @@ func TestABodyComesInPiecesAndAnEmptyOneNotAtAll(t *testing.T) {
 func TestUnknownCommandsAndOwnReceived(t *testing.T) {
 	m := mail()
 	m.Unknown = []string{"XYZZY now"}
-	m.Message.Fields = append([]Field{{"Received", " by us"}}, m.Message.Fields...)
-	m.Message.Received = true
+	m.Message.AddReceived(" by us")
 	_, f := play(t, on(wire.CmdUnknown, Answer{Verdict: Reject}), Offer{}, m)
 	saw := strings.Join(f.Saw(), "\n")
 	if !strings.Contains(saw, "unknown XYZZY now") || strings.Contains(saw, "Received") {
