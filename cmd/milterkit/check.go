@@ -66,6 +66,9 @@ func check(stdout, stderr io.Writer, file string, connect bool) error {
 	if err != nil {
 		return err
 	}
+	for _, note := range advice(c) {
+		fmt.Fprintln(stdout, "warning:", note)
+	}
 	fmt.Fprintln(stdout, goodNews(c))
 	if connect {
 		for i, err := range probe(context.Background(), remotes) {

@@ -98,7 +98,7 @@ filters, in the order of one file.`,
 		newShowConfigCommand(),
 		newSendCommand(),
 		newSinkCommand(),
-		// newDemoCommand(),
+		newDemoCommand(),
 		newVersionCommand(),
 	)
 	return root

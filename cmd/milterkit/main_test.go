@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 // program returns the program as a process yet to be started.
 func program(args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append(os.Environ(), asProgram+"=1", "JOURNAL_STREAM=", "NOTIFY_SOCKET=")
+	cmd.Env = append(os.Environ(), asProgram+"=1", "JOURNAL_STREAM=", "NOTIFY_SOCKET=", "GORACE=atexit_sleep_ms=0")
 	return cmd
 }
 

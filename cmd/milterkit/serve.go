@@ -177,8 +177,8 @@ func (d *daemon) run(signals <-chan os.Signal) error {
 		})
 	}
 	d.log.Info("milterkit is ready", "listen", listening(d.listeners), "milters", len(d.server.Dispatcher.Slots()))
-	if os.Geteuid() == 0 {
-		d.log.Warn("milterkit keeps the rights of root, which it does not need", "user", d.config.Server.User.V)
+	for _, note := range advice(d.config) {
+		d.log.Warn(note)
 	}
 	d.tell("READY=1")
 	work.Go(func() { d.warnOfSilent(ctx) })
