@@ -57,6 +57,7 @@ type daemon struct {
 	status    *statusServer // nil: off
 	server    *milterkit.Server
 	remotes   []*remote.Milter
+	notes     []string // to be logged once it runs
 }
 
 // prepare does all that needs the rights of root, and drops them, before
@@ -92,7 +93,7 @@ func (d *daemon) prepare(in *listen.Inherited) error {
 		return err
 	}
 	if warning != "" {
-		d.log.Warn(warning)
+		d.notes = append(d.notes, warning)
 	}
 	if d.listeners, err = listen.Open(c.Server.Listen.V, owner, in); err != nil {
 		return err
@@ -177,7 +178,7 @@ func (d *daemon) run(signals <-chan os.Signal) error {
 		})
 	}
 	d.log.Info("milterkit is ready", "listen", listening(d.listeners), "milters", len(d.server.Dispatcher.Slots()))
-	for _, note := range advice(d.config) {
+	for _, note := range append(d.notes, advice(d.config)...) {
 		d.log.Warn(note)
 	}
 	d.tell("READY=1")
