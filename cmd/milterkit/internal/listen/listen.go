@@ -117,14 +117,31 @@ func reason(err error) error {
 }
 
 // openUnix does what net.Listen does, with a step between bind and listen:
-// until listen is called, the kernel refuses connections. The umask has the
-// mode right from the first moment. A private directory and a rename would do
-// as well, but then ss(8) and lsof(8) show the private name for ever, and a
-// long path does not fit.
+// until listen is called, the kernel refuses connections.
 func openUnix(path string, owner Owner) (net.Listener, fs.FileInfo, error) {
 	if err := makeWay(path); err != nil {
 		return nil, nil, err
 	}
+	f, file, err := bindUnix(path, owner)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close() // the listener has a duplicate
+	var ln net.Listener
+	if err = os.NewSyscallError("listen", syscall.Listen(int(f.Fd()), backlog)); err == nil {
+		ln, err = net.FileListener(f)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, os.Remove(path))
+	}
+	return ln, file, nil
+}
+
+// bindUnix makes a socket that has its mode and group, and refuses
+// connections. The umask has the mode right from the first moment. A private
+// directory and a rename would do as well, but then ss(8) and lsof(8) show the
+// private name for ever, and a long path does not fit.
+func bindUnix(path string, owner Owner) (*os.File, fs.FileInfo, error) {
 	syscall.ForkLock.RLock()
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err == nil {
@@ -135,27 +152,20 @@ func openUnix(path string, owner Owner) (net.Listener, fs.FileInfo, error) {
 		return nil, nil, os.NewSyscallError("socket", err)
 	}
 	f := os.NewFile(uintptr(fd), path)
-	defer f.Close() // the listener has a duplicate
-
 	old := syscall.Umask(0o777 &^ int(owner.Mode))
 	err = syscall.Bind(fd, &syscall.SockaddrUnix{Name: path})
 	syscall.Umask(old)
 	if err != nil {
+		f.Close()
 		return nil, nil, os.NewSyscallError("bind", err)
 	}
 	file, err := hand(path, owner)
-	if err == nil {
-		err = os.NewSyscallError("listen", syscall.Listen(fd, backlog))
-	}
-	var ln net.Listener
-	if err == nil {
-		ln, err = net.FileListener(f)
-	}
 	if err != nil {
-		// Nobody could connect yet, and the name was free: it is ours.
+		f.Close()
+		// The name was free, and nobody could connect yet: it is ours.
 		return nil, nil, errors.Join(err, os.Remove(path))
 	}
-	return ln, file, nil
+	return f, file, nil
 }
 
 // hand gives a fresh socket to its group, and sees to it that it has the mode
