@@ -255,8 +255,9 @@ func (w *Walk) askGroup(from, to int) Verdict {
 		}
 		p.answer = Continue
 		p.call.edits.reset(w.sess.Actions)
+		p.call.headed, p.call.live, p.call.pieces = p.headed, p.live, nil
 		if p.hooks.Body != nil {
-			p.pieces = w.body
+			p.call.pieces = w.body
 		}
 		p.begin(StageMessage, runContent)
 	}

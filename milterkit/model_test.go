@@ -244,8 +244,7 @@ func (m *model) fail(k *kid) Verdict {
 		k.out, k.hold = true, true
 		return Continue
 	case action == DefaultDiscard:
-		k.out = true
-		return Discard
+		k.stuck = Discard
 	case action == DefaultReject:
 		k.stuck = Reject("")
 	default:
@@ -356,7 +355,10 @@ func (m *model) unknown(line string) Verdict {
 		case v.kind == KindDiscard:
 			return Continue
 		case k.in:
-			return m.heed(k, StageUnknown, v)
+			if v = m.heed(k, StageUnknown, v); v.kind == KindDiscard {
+				return Continue
+			}
+			return v
 		case v.kind == KindFail:
 			k.failed = v.err
 		case v.Final() && !k.Shadow:

@@ -2,7 +2,6 @@ package milterkit
 
 import (
 	"errors"
-	"net"
 	"time"
 )
 
@@ -45,10 +44,9 @@ type messagePart struct {
 	hold    string  // its failure quarantines the message, for this reason
 
 	// Of the content:
-	live    bool        // it is shown the content while that arrives
-	headed  bool        // it was told the header
-	decided bool        // its verdict is known before the end
-	pieces  net.Buffers // of the body, for its Body hook
+	live    bool // it is shown the content while that arrives
+	headed  bool // it was told the header
+	decided bool // its verdict is known before the end
 
 	// Where the condition is on recipients:
 	shown      bool      // it holds for the recipient at hand
@@ -119,12 +117,12 @@ func (p *part) begin(at Stage, run func(*call) Verdict) bool {
 	switch n := w.d.givenUp[p.index].Load(); {
 	case p.gone != nil:
 		p.answer = Fail(p.gone)
-	case n >= w.d.maxGivenUp():
+	case n >= w.d.maxGivenUp() && !w.ending:
 		p.answer = Fail(ErrTooManyGivenUp)
 	default:
 		c.run = run
-		c.timeout = p.commandTimeout()
-		if at >= StageHeader && at <= StageMessage {
+		c.timeout, c.content = p.commandTimeout(), w.atContent()
+		if c.content {
 			c.timeout = p.contentTimeout()
 		}
 		c.limit = w.share()
@@ -362,7 +360,10 @@ func (p *part) unknown(line string) Verdict {
 		p.walk.warn(p, StageUnknown, errors.New("a discard has no meaning here"))
 		return Continue
 	case p.in:
-		return p.heed(StageUnknown, v)
+		if v = p.heed(StageUnknown, v); v.kind == KindDiscard {
+			return Continue // the next stage that can say so will
+		}
+		return v
 	case v.kind == KindFail:
 		p.failSession(StageUnknown, v.err)
 		return Continue
@@ -412,8 +413,7 @@ func (p *part) due(at Stage, err error) Verdict {
 		p.out = true
 		return Continue
 	case DefaultDiscard:
-		p.out = true
-		return Discard
+		p.stuck = Discard // also where this stage cannot say so
 	case DefaultReject:
 		p.stuck = Reject("")
 	case DefaultQuarantine:
@@ -443,12 +443,4 @@ func (p *part) reset() {
 		}
 	}
 	p.messagePart, p.spent = messagePart{}, 0
-}
-
-// closeHooks ends the child's part in the session.
-func (p *part) closeHooks() {
-	if p.hooks.Close != nil {
-		defer func() { _ = recover() }() // nobody is left to hear of it
-		p.hooks.Close()
-	}
 }

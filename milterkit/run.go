@@ -28,32 +28,44 @@ func runReset(c *call) Verdict {
 	return Continue
 }
 
+// runHooks asks the child for its hooks. They are the part's own only when they
+// have come in time.
+func runHooks(c *call) Verdict {
+	c.hooks = c.part.Child.Hooks()
+	return Continue
+}
+
+// runClose calls Close at most once.
 func runClose(c *call) Verdict {
-	c.part.hooks.Close()
+	if end := c.hooks.Close; end != nil {
+		c.hooks.Close = nil
+		end()
+	}
 	return Continue
 }
 
 // runContent takes the child past what it has not yet seen of the message. Each
 // hook has the content timeout for itself, and sees no more than if it were
-// asked when its stage arrives.
+// asked when its stage arrives. When it is told to stop, or was given up, none
+// of the child's hooks is called any more.
 func runContent(c *call) Verdict {
 	p := c.part
 	macros, body := p.sess.macros, p.msg.body
 	p.msg.body = nil
-	if p.hooks.Header != nil && !p.headed {
+	if p.hooks.Header != nil && !c.headed {
 		c.stage.Store(uint32(StageHeader))
 		p.sess.macros.clear(StageHeader)
-		if v := p.hooks.Header(c.ctx, &p.msg); v.kind != KindContinue {
+		if v := p.hooks.Header(c.ctx, &p.msg); v.kind != KindContinue || c.over() {
 			return v
 		}
 	}
-	if p.hooks.Body != nil && !p.live {
+	if p.hooks.Body != nil && !c.live {
 		c.stage.Store(uint32(StageBody))
 		p.sess.macros = macros
 		p.sess.macros.clear(StageBody)
-		for _, piece := range p.pieces {
+		for _, piece := range c.pieces {
 			Progress(c.ctx)
-			if v := p.hooks.Body(c.ctx, &p.msg, piece); v.kind != KindContinue {
+			if v := p.hooks.Body(c.ctx, &p.msg, piece); v.kind != KindContinue || c.over() {
 				return v
 			}
 		}

@@ -52,6 +52,8 @@ type Walk struct {
 	first int // of the parts that are still to be asked
 	until time.Time
 
+	ending bool // a message or the session ends: all parts hear of it
+
 	contentSince time.Time // when the content stage at hand began
 
 	running      []running
@@ -79,20 +81,28 @@ func (d *Dispatcher) Walk(actions Actions) *Walk {
 		p := &w.parts[i]
 		p.Slot, p.walk, p.index, p.call = &d.slots[i], w, i, &calls[i]
 		p.call.part = p
-		p.openHooks()
+	}
+	for i := range w.parts {
+		w.parts[i].openHooks()
 	}
 	return w
 }
 
-// openHooks asks the child for its hooks of this session.
+// openHooks asks the child for its hooks of this session. That may go wrong as
+// with any hook; then none of them is called.
 func (p *part) openHooks() {
-	defer func() {
-		if r := recover(); r != nil {
-			p.gone = &PanicError{Value: r}
-			p.walk.warn(p, StageConnect, p.gone)
-		}
-	}()
-	p.hooks = p.Child.Hooks()
+	w := p.walk
+	w.begin(context.Background(), StageConnect)
+	w.first = p.index
+	v := p.ask(StageConnect, runHooks)
+	if v.kind != KindFail {
+		p.hooks = p.call.hooks
+		return
+	}
+	if p.gone == nil {
+		p.gone = v.err
+	}
+	w.warn(p, StageConnect, v.err)
 }
 
 // Session returns what is known of the client so far. It is the Walk's own.
@@ -212,7 +222,8 @@ func (w *Walk) Reset() {
 	if !w.open {
 		return
 	}
-	w.begin(context.Background(), StageMessage)
+	w.begin(context.Background(), StageUnknown)
+	w.ending = true
 	w.logMessage()
 	for i := range w.parts {
 		w.first = i
@@ -227,6 +238,7 @@ func (w *Walk) Reset() {
 func (w *Walk) Close() {
 	w.Reset()
 	w.begin(context.Background(), StageUnknown)
+	w.ending = true
 	for i := range w.parts {
 		w.first = i
 		if p := &w.parts[i]; p.gone == nil && p.hooks.Close != nil {
@@ -248,7 +260,7 @@ func (w *Walk) begin(ctx context.Context, at Stage) {
 	if at != StageMessage && w.sendmail() {
 		limit = min(limit, sendmailStageTimeout)
 	}
-	w.ctx, w.stage, w.first = ctx, at, 0
+	w.ctx, w.stage, w.first, w.ending = ctx, at, 0, false
 	w.until, w.nextProgress = now.Add(limit), now.Add(progressEvery)
 }
 
@@ -266,16 +278,37 @@ func (w *Walk) each(ask func(*part) Verdict) Verdict {
 }
 
 // share returns until when the child at hand may work: the time that is left
-// is split over the children that may still be asked.
+// is split over the children that may still be asked. Those of a group that are
+// asked at the same time have one share.
 func (w *Walk) share() time.Time {
-	left := 0
-	for i := w.first; i < len(w.parts); i++ {
+	left, counted := 1, true
+	for i := w.first + 1; i < len(w.parts); i++ {
 		p := &w.parts[i]
-		if i == w.first || p.usable() && !p.out && !(p.Together && w.stage >= StageHeader) {
+		if !p.Together || !w.atContent() {
+			counted = false
+		}
+		if !counted && p.waits() {
 			left++
+			counted = true
 		}
 	}
 	return split(w.until, left)
+}
+
+// atContent reports whether the content of a message is at hand.
+func (w *Walk) atContent() bool { return w.stage >= StageHeader && w.stage <= StageMessage }
+
+// waits reports whether the child may still be asked at the stage at hand.
+func (p *part) waits() bool {
+	switch {
+	case p.gone != nil:
+		return false
+	case p.walk.ending:
+		return true
+	case p.walk.atContent():
+		return p.wantsContent() && !p.decided
+	}
+	return p.usable() && !p.out
 }
 
 // split returns the end of the first of n equal shares of the time until then.

@@ -2,6 +2,7 @@ package milterkit
 
 import (
 	"context"
+	"net"
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
@@ -23,16 +24,22 @@ type call struct {
 	stage atomic.Uint32 // the Stage of the hook that is running
 	run   func(*call) Verdict
 	ctx   *hookCtx
+	hooks Hooks // of the child, as the worker got them
 
-	// Arguments, as far as the hook has them.
-	to    Address
-	line  string
-	piece []byte
-	edits Edits
+	// Arguments, as far as the hook has them. They are here and not in the
+	// part, which goes on changing when the hook has been given up.
+	to     Address
+	line   string
+	piece  []byte
+	pieces net.Buffers // of the body, for a Body hook that was not shown them yet
+	headed bool        // the child was told the header
+	live   bool        // it was shown the body
+	edits  Edits
 
 	// Of the session that waits.
 	start   time.Time
 	timeout time.Duration
+	content bool      // the timeout is started anew by Progress
 	limit   time.Time // when the time of all children together is over
 	stopped time.Time // when the hook was told to stop; zero: it was not
 	memory  Memory    // left to the hook when it was given up
@@ -54,8 +61,10 @@ func (c *call) due() time.Time {
 		return c.stopped.Add(grace)
 	}
 	from := c.start
-	if p := epoch.Add(time.Duration(c.ctx.progress.Load())); p.After(from) {
-		from = p
+	if n := c.ctx.progress.Load(); n != 0 && c.content {
+		if p := epoch.Add(time.Duration(n)); p.After(from) {
+			from = p
+		}
 	}
 	if due := from.Add(c.timeout); due.Before(c.limit) {
 		return due
@@ -118,12 +127,21 @@ func (c *call) finish() bool {
 		return true
 	}
 	c.part.walk.d.givenUp[c.part.index].Add(-1)
-	c.part.closeHooks()
+	c.closeHooks()
 	if c.memory != nil {
 		c.memory.Release()
 	}
 	return false
 }
+
+// closeHooks ends the child's part in a session that has given it up.
+func (c *call) closeHooks() {
+	defer func() { _ = recover() }() // nobody is left to hear of it
+	runClose(c)
+}
+
+// over reports whether the hook was told to stop.
+func (c *call) over() bool { return c.ctx.Err() != nil }
 
 // start sets a hook going on a worker.
 func (w *Walk) start(c *call) {
