@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"strconv"
 
 	"github.com/milterkit/sdk/cmd/milterkit/internal/config"
 	"github.com/milterkit/sdk/milterkit"
@@ -14,7 +15,8 @@ import (
 func advice(c *config.Config) []string {
 	var notes []string
 	name := c.Server.User
-	switch me, err := user.Current(); {
+	// Not user.Current, which remembers who started the process.
+	switch me, err := user.LookupId(strconv.Itoa(os.Getuid())); {
 	case os.Geteuid() == 0:
 		notes = append(notes, "milterkit keeps the rights of root, which it does not need")
 	case err == nil && !name.From.IsDefault() && me.Username != name.V && me.Uid != name.V:

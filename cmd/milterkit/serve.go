@@ -242,7 +242,7 @@ func (d *daemon) tell(state string) {
 func (d *daemon) warnOfSilent(ctx context.Context) {
 	for i, err := range probe(ctx, d.remotes) {
 		if err != nil && ctx.Err() == nil {
-			d.log.Warn("a milter does not answer", "child", d.remotes[i].Label, "socket", socketOf(d.remotes[i]), "error", err)
+			d.log.Warn("a milter does not answer", "milter", d.remotes[i].Label, "socket", socketOf(d.remotes[i]), "error", err)
 		}
 	}
 }

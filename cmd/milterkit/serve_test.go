@@ -209,6 +209,9 @@ func TestServeGivesUpTheRightsOfRoot(t *testing.T) {
 		t.Errorf("the socket: %+v, %v", fi, err)
 	}
 	r.stop(t)
+	if log := r.stderr.String(); os.Geteuid() == 0 && (strings.Contains(log, "root") || strings.Contains(log, "become")) {
+		t.Errorf("got\n%s", log)
+	}
 	if _, err := os.Lstat(filepath.Join(dir, "s")); err == nil && os.Geteuid() != 0 {
 		t.Error("the socket is left")
 	}

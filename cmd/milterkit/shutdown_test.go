@@ -154,8 +154,8 @@ func TestAMilterThatDoesNotAnswerIsNamed(t *testing.T) {
 	if took := time.Since(start); took > probeTime {
 		t.Errorf("ready only after %v", took)
 	}
-	r.logs(t, "child=gone socket=unix:"+dir+"/gone", "child=mute socket=unix:"+dir+"/mute")
-	if log := r.stderr.String(); strings.Contains(log, "child=c ") || strings.Contains(log, "off") {
+	r.logs(t, "milter=gone socket=unix:"+dir+"/gone", "milter=mute socket=unix:"+dir+"/mute")
+	if log := r.stderr.String(); strings.Contains(log, "milter=c ") || strings.Contains(log, "off ") {
 		t.Errorf("got\n%s", log)
 	}
 	r.stop(t)
