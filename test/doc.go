@@ -7,8 +7,5 @@
 // Received are made equal beforehand; all else must be, byte by byte.
 //
 // The packages it needs are installed by install.sh; the tests must be run as
-// root. With MILTERKIT_E2E_STANDIN=1 no milterkit is built, and Postfix's own
-// chain of milters stands in for it: this tests the tests. With
-// MILTERKIT_E2E_BINARY=PATH the milterkit of that path is tested, which the
-// user nobody must be able to run.
+// root.
 package test

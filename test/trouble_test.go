@@ -129,9 +129,6 @@ func (b *bench) sendSlowly(t *testing.T, name string, p *pause, meanwhile func()
 // TestStopDuringMessage stops milterkit while a message is under way: it
 // lets no new session in, brings the message to its end, and ends.
 func TestStopDuringMessage(t *testing.T) {
-	if standin {
-		t.Skip("there is no milterkit to stop")
-	}
 	b := start(t)
 	kit := b.startOwn(t, "stopped")
 	stopped := make(chan error, 1)
@@ -179,9 +176,6 @@ func awaitClosed(t *testing.T, socket string) {
 // client is told to try again, and nothing is delivered. Started again, it
 // works, although its socket was left behind.
 func TestKillDuringMessage(t *testing.T) {
-	if standin {
-		t.Skip("there is no milterkit to kill")
-	}
 	b := start(t)
 	kit := b.startOwn(t, "killed")
 	r := b.sendSlowly(t, "killed", underKill, func() {

@@ -17,12 +17,8 @@ type Binary struct {
 	path string
 }
 
-// Build builds it, from the module that the test belongs to. With
-// MILTERKIT_E2E_BINARY set, the program of that path is taken instead.
+// Build builds it, from the module that the test belongs to.
 func (b *Binary) Build(ctx context.Context) error {
-	if b.path = os.Getenv("MILTERKIT_E2E_BINARY"); b.path != "" {
-		return nil
-	}
 	path := b.Root.Path("bin-milterkit")
 	cmd := exec.CommandContext(ctx, "go", "build", "-race", "-o", path, "github.com/milterkit/sdk/cmd/milterkit")
 	if out, err := cmd.CombinedOutput(); err != nil {
