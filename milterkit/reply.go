@@ -33,19 +33,23 @@ func formatReply(code int, lines []string) string {
 		}
 		b.WriteString(strconv.Itoa(code))
 		b.WriteString(sep)
-		b.WriteString(matchClass(code, cleanLine(line)))
+		b.WriteString(bound(matchClass(code, cleanLine(line))))
 	}
 	return b.String()
 }
 
 // cleanLine leaves out what must not stand in a line of a reply.
 func cleanLine(s string) string {
-	s = strings.Map(func(r rune) rune {
+	return strings.Map(func(r rune) rune {
 		if r < ' ' && r != '\t' || r == 0x7f {
 			return -1
 		}
 		return r
 	}, strings.ToValidUTF8(s, "?"))
+}
+
+// bound cuts off what is too long for a line, and no character in two.
+func bound(s string) string {
 	if len(s) > maxReplyLine {
 		s = strings.ToValidUTF8(s[:maxReplyLine], "")
 	}
@@ -53,15 +57,24 @@ func cleanLine(s string) string {
 }
 
 // matchClass gives an enhanced status code at the start of line the class of
-// the code: Postfix closes the milter's connection where they differ.
-// Source: Postfix, milter8_valid_smtp_reply.
+// the code: Postfix closes the milter's connection where they differ, and before
+// version 3.12 wherever the text begins with another digit than the code, such
+// as that of an address. So a text of that kind gets an enhanced status code.
+// Source: Postfix, milter8_event and milter8_valid_smtp_reply.
 func matchClass(code int, line string) string {
-	word, _, _ := strings.Cut(line, " ")
-	parts := strings.Split(word, ".")
-	if len(parts) != 3 || len(parts[0]) != 1 || !strings.Contains("245", parts[0]) || !digits(parts[1]) || !digits(parts[2]) {
-		return line
+	class := strconv.Itoa(code / 100)
+	word := line
+	if i := strings.IndexAny(line, " \t"); i >= 0 {
+		word = line[:i]
 	}
-	return strconv.Itoa(code/100) + line[1:]
+	parts := strings.Split(word, ".")
+	switch {
+	case len(parts) == 3 && len(parts[0]) == 1 && strings.Contains("245", parts[0]) && digits(parts[1]) && digits(parts[2]):
+		return class + line[1:]
+	case line != "" && digits(line[:1]) && line[:1] != class:
+		return class + ".0.0 " + line
+	}
+	return line
 }
 
 // digits reports whether s is a number of one to three digits.
