@@ -165,7 +165,7 @@ func TestOlderVersionsLackCommands(t *testing.T) {
 }
 
 func TestSkipLastsUntilAnotherCommand(t *testing.T) {
-	m, f := dial(t, on(wire.CmdBody, Answer{Nth: 1, Verdict: Skip}), Offer{})
+	m, f := dial(t, on(wire.CmdBody, Answer{Message: 1, Verdict: Skip}), Offer{})
 	var got []string
 	for range 3 {
 		r, err := m.Body([]byte("x"))

@@ -275,3 +275,18 @@ func TestUnknownCommandsAndOwnReceived(t *testing.T) {
 		t.Error(saw)
 	}
 }
+
+func TestAFilterCountsMessagesThatItSeesOnlyPartsOf(t *testing.T) {
+	for _, not := range []wire.Steps{0, wire.NoMail, wire.NoMail | wire.NoRcpt | wire.NoData | wire.NoHeader | wire.NoEOH | wire.NoBody} {
+		s := on(wire.CmdEOM, Answer{Message: 2, Nth: 1, Verdict: Reject})
+		s.Steps = not
+		outcomes, _ := play(t, s, Offer{}, mail(), mail(), mail())
+		var got []Result
+		for _, o := range outcomes {
+			got = append(got, o.Result)
+		}
+		if diff := cmp.Diff([]Result{Accepted, Rejected, Accepted}, got); diff != "" {
+			t.Errorf("steps 0x%x: %s", uint32(not), diff)
+		}
+	}
+}

@@ -17,10 +17,11 @@ type session struct {
 	began  time.Time
 	down   <-chan struct{} // closed when the filter is
 
-	chosen  wire.Negotiation // what was answered to the offer
-	counts  [256]int         // commands of each kind; within the message from RCPT on
-	message int              // messages so far
-	hung    bool             // does it say nothing any more?
+	chosen    wire.Negotiation // what was answered to the offer
+	counts    [256]int         // commands of each kind; within the message from RCPT on
+	message   int              // messages so far
+	inMessage bool             // is one under way?
+	hung      bool             // does it say nothing any more?
 }
 
 // serve answers commands until the connection ends.
@@ -79,18 +80,32 @@ func (s *session) command(f wire.Frame, text string) bool {
 	return s.give(cmd, text, s.script.answer(cmd, text, s.counts[cmd], s.message))
 }
 
-// count counts a command. MAIL begins a message, and QUIT_NC a session.
+// count counts a command. A message begins with MAIL, or, for a filter that is
+// not shown MAIL, with the first of its commands; it ends with its end or an
+// ABORT. QUIT_NC begins a session.
 func (s *session) count(cmd byte) {
 	switch cmd {
 	case wire.CmdMail:
-		s.message++
-		for _, c := range []byte{wire.CmdRcpt, wire.CmdData, wire.CmdHeader, wire.CmdEOH, wire.CmdBody, wire.CmdEOM} {
-			s.counts[c] = 0
+		s.beginMessage()
+	case wire.CmdRcpt, wire.CmdData, wire.CmdHeader, wire.CmdEOH, wire.CmdBody, wire.CmdEOM:
+		if !s.inMessage {
+			s.beginMessage()
 		}
+		s.inMessage = cmd != wire.CmdEOM
+	case wire.CmdAbort:
+		s.inMessage = false
 	case wire.CmdQuitNew:
-		s.counts, s.message = [256]int{}, 0
+		s.counts, s.message, s.inMessage = [256]int{}, 0, false
 	}
 	s.counts[cmd]++
+}
+
+func (s *session) beginMessage() {
+	s.message++
+	s.inMessage = true
+	for _, c := range []byte{wire.CmdRcpt, wire.CmdData, wire.CmdHeader, wire.CmdEOH, wire.CmdBody, wire.CmdEOM} {
+		s.counts[c] = 0
+	}
 }
 
 // give gives an answer, and reports whether the session goes on.
