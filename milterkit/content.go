@@ -40,6 +40,9 @@ func (c *content) reset() {
 		return
 	}
 	clear(c.fields)
+	if len(c.newBody) > 0 {
+		c.body = nil // it is the child's own
+	}
 	clear(c.body)
 	*c = content{fields: c.fields[:0], body: c.body[:0], header: c.header}
 }
