@@ -178,6 +178,13 @@ func (e *Edits) check(x *Edit) error {
 			return errors.New(x.Op.String() + ": no address")
 		}
 	}
+	switch x.Op {
+	case OpAddRecipient, OpDeleteRecipient, OpChangeSender:
+		// It ends up in an SMTP command of the MTA.
+		if strings.ContainsAny(x.Name, "\r\n") || strings.ContainsAny(x.Value, "\r\n") {
+			return fmt.Errorf("%s: %.40q has more than one line", x.Op, x.Name+" "+x.Value)
+		}
+	}
 	return nil
 }
 
