@@ -4,5 +4,5 @@ package remote
 
 import "net"
 
-// alive cannot tell here; a connection that has gone shows at the next word.
-func alive(net.Conn) bool { return true }
+// quiet cannot tell here whether the milter has gone; it shows at the next word.
+func quiet(net.Conn) error { return nil }

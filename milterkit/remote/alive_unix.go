@@ -3,30 +3,40 @@
 package remote
 
 import (
+	"io"
 	"net"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// alive reports whether the milter has left an idle connection open, and said
-// nothing on it. One that has gone meanwhile is noticed before a message is
-// entrusted to it.
-func alive(nc net.Conn) bool {
+// quiet returns nil if the milter, of which no answer is due, has left the
+// connection open and said nothing on it.
+func quiet(nc net.Conn) error {
 	sc, ok := nc.(syscall.Conn)
 	if !ok {
-		return true
+		return nil // it cannot be told; it shows at the next word
 	}
 	rc, err := sc.SyscallConn()
 	if err != nil {
-		return false
+		return err
 	}
-	quiet := false
+	var n int
+	var said error
 	err = rc.Read(func(fd uintptr) bool {
 		var b [1]byte
-		_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		quiet = err == unix.EAGAIN || err == unix.EINTR
+		n, _, said = unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
 		return true
 	})
-	return err == nil && quiet
+	switch {
+	case err != nil:
+		return err
+	case said == unix.EAGAIN, said == unix.EINTR:
+		return nil
+	case said != nil:
+		return said
+	case n == 0:
+		return io.EOF
+	}
+	return errUnasked
 }

@@ -1,13 +1,14 @@
 package remote
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/milterkit/sdk/milterkit"
@@ -16,59 +17,135 @@ import (
 
 // A conn is a milter's part in one session: a connection, or none yet.
 type conn struct {
-	m      *Milter
+	m *Milter
+
+	// session is what the milter has said for good of the whole session. It is
+	// not spoken with any more then.
+	session milterkit.Verdict
+
+	link
+	out []byte // frames to be written
+}
+
+// A link is what is known of one connection.
+type link struct {
 	nc     net.Conn
 	r      *wire.Reader
+	small  []byte // the reader's buffer between messages
 	answer wire.Negotiation
 	lists  map[milterkit.Stage][]string // the macros it has asked for
 
-	out  []byte // frames to be written
-	owed int    // replies that are still to come
+	owed int  // replies that are still to come
+	now  byte // the command that is being answered
+	skip byte // the command of which it wants no more, until there was another one
 
+	used      bool // it was told of a message before
 	inMessage bool // it was told MAIL
-	lost      bool // we do not know any more which reply is the next
-	skip      bool // it wants no more of the body
-	begun     bool // it was shown some of the body
+	message
+}
+
+// message is what is known of the message under way.
+type message struct {
+	said  milterkit.Verdict // what the milter has said of it for good
+	hold  *milterkit.Edit   // a quarantine that it asked for before the end
+	begun bool              // it was shown some of the body
+	lost  bool              // we do not know any more which reply is the next
 }
 
 // Bounds, in bytes and replies.
 const (
-	readBuffer = 4 << 10
+	// idleBuffer is what a connection may hold between messages, each way: a
+	// session has as many connections as there are milters.
+	idleBuffer = 1 << 10
 
-	// maxNewBody bounds the body that a milter puts in place of a message's.
+	// maxNewBody bounds the body that a milter puts in place of a message's,
+	// and maxEdits what it asks for besides; each edit counts editCost more
+	// than its frame.
 	maxNewBody = 64 << 20
+	maxEdits   = 4 << 20
+	editCost   = 128
 
 	// So many commands may be under way before their replies are read, and so
 	// many bytes of them: few enough that neither end ever waits for the other
 	// to read.
-	maxOwed    = 64
-	maxOut     = 32 << 10
-	maxOwdBody = 4
+	maxOwed     = 64
+	maxOut      = 32 << 10
+	maxOwedBody = 4
 )
+
+// goodbyeTimeout bounds the writing of what nobody answers. It is shorter than
+// what the dispatcher gives to a hook that was told to stop.
+const goodbyeTimeout = 100 * time.Millisecond
 
 // aLongTimeAgo is a deadline that ends reads and writes at once.
 var aLongTimeAgo = time.Unix(1, 0)
 
-// errLate says that the hook was told to stop.
-var errLate = errors.New("told to stop")
+var (
+	errGone    = errors.New("the connection to it was lost earlier in this message")
+	errClosed  = errors.New("it has closed the connection")
+	errUnasked = errors.New("it sends more answers than there were questions")
+)
 
-// do runs one hook's conversation. When ctx is done it is cut off. After an
-// error the connection is of no use any more.
-func (c *conn) do(ctx context.Context, talk func() (milterkit.Verdict, error)) milterkit.Verdict {
-	if c.nc == nil {
-		return milterkit.Fail(net.ErrClosed)
+// do runs one hook's conversation, about cmd. When ctx is done it is cut off.
+// After an error the connection is of no use any more.
+func (c *conn) do(ctx context.Context, cmd byte, talk func() (milterkit.Verdict, error)) milterkit.Verdict {
+	switch {
+	case c.nc == nil:
+		return milterkit.Fail(errGone)
+	case c.said != milterkit.Continue:
+		return c.saidAlready(cmd)
+	case c.skip == cmd:
+		// Source: skip_event_type in Postfix's milter8_event.
+		return milterkit.Continue
 	}
+	c.now, c.skip = cmd, 0
 	nc := c.nc
 	release := context.AfterFunc(ctx, func() { nc.SetDeadline(aLongTimeAgo) })
 	v, err := talk()
 	if !release() {
-		err = errors.Join(errLate, err)
+		err = fmt.Errorf("told to stop: %w", context.Cause(ctx))
 	}
 	if err != nil {
 		c.hangUp()
-		return milterkit.Fail(err)
+		return milterkit.Fail(explain(err))
+	}
+	return c.keep(cmd, v)
+}
+
+// keep remembers a verdict that holds for more than the command at hand: a
+// milter that gave one does not answer what comes after it.
+func (c *conn) keep(cmd byte, v milterkit.Verdict) milterkit.Verdict {
+	refusal := v.Kind() == milterkit.KindReject || v.Kind() == milterkit.KindTempFail
+	switch {
+	case v == milterkit.Continue, refusal && (cmd == wire.CmdRcpt || cmd == wire.CmdUnknown):
+		return v
+	case c.inMessage:
+		c.said = v
+		return c.saidAlready(cmd)
+	case v != milterkit.Discard && cmd != wire.CmdUnknown:
+		c.session = v
+		c.close()
 	}
 	return v
+}
+
+// saidAlready returns the verdict that the milter has given on the message. An
+// accept waits for the end of the message if there is a quarantine to be asked
+// for.
+func (c *conn) saidAlready(cmd byte) milterkit.Verdict {
+	if c.said == milterkit.Accept && c.hold != nil && cmd != wire.CmdEOM {
+		return milterkit.Continue
+	}
+	return c.said
+}
+
+// explain says what an error of the connection means.
+func explain(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.EPIPE) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.ErrClosedPipe) {
+		return fmt.Errorf("%w: %w", errClosed, err)
+	}
+	return err
 }
 
 // hangUp closes the connection without a word.
@@ -76,27 +153,45 @@ func (c *conn) hangUp() {
 	if c.nc != nil {
 		c.nc.Close()
 	}
-	*c = conn{m: c.m, out: c.out[:0]}
+	c.link = link{}
+	c.shrink()
+}
+
+// shrink empties the frames to be written, and keeps no more than a little
+// memory for the next ones.
+func (c *conn) shrink() {
+	c.out = c.out[:0]
+	if cap(c.out) > idleBuffer {
+		c.out = nil
+	}
 }
 
 // ensure opens the connection, if there is none. It reports whether that is new.
 func (c *conn) ensure(ctx context.Context, s *milterkit.Session) (fresh bool, err error) {
-	if c.nc != nil && !c.lost && c.owed == 0 && c.r.Buffered() == 0 && alive(c.nc) {
+	if c.usable() {
 		return false, nil
 	}
 	c.hangUp()
 	if err := c.m.isDown(); err != nil {
 		return false, err
 	}
-	nc, r, answer, err := c.m.open(ctx, s.Actions)
+	began := time.Now()
+	l, err := c.m.open(ctx, s.Actions)
 	if err != nil {
-		if ctx.Err() == nil {
+		// A hook that was told to stop tells nothing of the milter, unless it
+		// has waited for long.
+		if !errors.Is(err, errTerms) && (ctx.Err() == nil || time.Since(began) >= longWait) {
 			c.m.goneDown(err)
 		}
 		return false, err
 	}
-	c.nc, c.r, c.answer, c.lists = nc, r, answer, macroLists(answer)
+	c.link = l
 	return true, nil
+}
+
+// usable reports whether the connection is there, and the milter silent on it.
+func (c *conn) usable() bool {
+	return c.nc != nil && !c.lost && c.owed == 0 && c.r.Buffered() == 0 && quiet(c.nc) == nil
 }
 
 // macros appends the macros of a stage, as they go before its command. They
@@ -131,10 +226,14 @@ func listed(names []string, pairs iter.Seq2[string, string]) iter.Seq2[string, s
 	}
 }
 
-// wants reports whether the milter is to be sent a command, and notes the reply
-// that it owes for it then.
+// shown reports whether the milter is to be sent a command.
+func (c *conn) shown(cmd byte) bool {
+	return c.answer.Steps&wire.NoStep(cmd) == 0
+}
+
+// wants is shown, and notes the reply that the milter owes for the command.
 func (c *conn) wants(cmd byte) bool {
-	if step := wire.NoStep(cmd); step != 0 && c.answer.Steps&step != 0 {
+	if !c.shown(cmd) {
 		return false
 	}
 	if nr := wire.NoReply(cmd); nr == 0 || c.answer.Steps&nr == 0 {
@@ -143,24 +242,38 @@ func (c *conn) wants(cmd byte) bool {
 	return true
 }
 
-// flush writes what has been appended, and body after it.
-func (c *conn) flush(body net.Buffers) error {
-	if len(c.out) == 0 && len(body) == 0 {
+// flush writes what has been appended, and after it body, whose frame begins
+// there. Where no answer is due, none may have come.
+func (c *conn) flush(body []byte) error {
+	if len(c.out) == 0 {
 		return nil
 	}
-	bufs := append(net.Buffers{c.out}, body...)
-	_, err := bufs.WriteTo(c.nc)
+	if c.owed == 0 {
+		if err := quiet(c.nc); err != nil {
+			return err
+		}
+	}
+	var err error
+	if len(body) == 0 {
+		_, err = c.nc.Write(c.out)
+	} else {
+		bufs := net.Buffers{c.out, body}
+		_, err = bufs.WriteTo(c.nc)
+	}
 	c.out = c.out[:0]
 	return err
 }
 
-// ask writes what has been appended and reads replies until the milter owes at
-// most left more. The first one that is not continue is the answer.
-func (c *conn) ask(ctx context.Context, left int) (milterkit.Verdict, error) {
-	if err := c.flush(nil); err != nil {
-		return milterkit.Continue, err
+// ask reads replies until the milter owes none. The first one that is not
+// continue is the answer. What nobody answers is written with the next command
+// that has an answer.
+func (c *conn) ask(ctx context.Context) (milterkit.Verdict, error) {
+	if c.owed > 0 || len(c.out) >= maxOut {
+		if err := c.flush(nil); err != nil {
+			return milterkit.Continue, err
+		}
 	}
-	return c.collect(ctx, left)
+	return c.collect(ctx, 0)
 }
 
 // collect reads replies until the milter owes at most left more.
@@ -170,8 +283,19 @@ func (c *conn) collect(ctx context.Context, left int) (milterkit.Verdict, error)
 		if err != nil {
 			return milterkit.Continue, err
 		}
-		if f.Code == wire.RepProgress {
+		switch f.Code {
+		case wire.RepProgress:
+			if err := bare(f); err != nil {
+				return milterkit.Continue, err
+			}
 			milterkit.Progress(ctx)
+			continue
+		case wire.RepQuarantine: // not final. Source: Postfix, milter8_event.
+			e, _, err := c.edit(f, nil)
+			if err != nil {
+				return milterkit.Continue, err
+			}
+			c.hold = &e
 			continue
 		}
 		v, err := c.verdict(f)
@@ -179,79 +303,41 @@ func (c *conn) collect(ctx context.Context, left int) (milterkit.Verdict, error)
 			return v, err
 		}
 		c.owed--
-		if v.Kind() != milterkit.KindContinue {
+		if v != milterkit.Continue {
 			// Whether it answers what it was sent after that nobody knows.
 			c.lost = c.owed > 0
-			c.owed = 0
-			return v, nil
+			return v, c.settled()
 		}
 	}
-	return milterkit.Continue, nil
+	return milterkit.Continue, c.settled()
 }
 
-// verdict returns what a final reply means.
-func (c *conn) verdict(f wire.Frame) (milterkit.Verdict, error) {
-	switch f.Code {
-	case wire.RepContinue:
-		return milterkit.Continue, nil
-	case wire.RepSkip:
-		c.skip = true
-		return milterkit.Continue, nil
-	case wire.RepAccept:
-		return milterkit.Accept, nil
-	case wire.RepReject:
-		return milterkit.Reject(""), nil
-	case wire.RepTempFail:
-		return milterkit.TempFail(""), nil
-	case wire.RepDiscard:
-		return milterkit.Discard, nil
-	case wire.RepShutdown:
-		return milterkit.Reply(421, "4.7.0 Service not available, closing transmission channel"), nil
-	case wire.RepReplyCode:
-		text, err := wire.ParseReplyCode(f.Payload)
-		if err != nil {
-			return milterkit.Continue, err
-		}
-		return milterkit.ParseReply(string(unescape(text)))
+// settled reports an answer too many: it would be taken for that to the next
+// command, and all the answers after it too.
+func (c *conn) settled() error {
+	if c.owed == 0 && c.r.Buffered() > 0 {
+		return errUnasked
 	}
-	return milterkit.Continue, &wire.ProtocolError{Code: f.Code, Reason: fmt.Sprintf("%s is no answer here", wire.RepName(f.Code))}
-}
-
-// unescape takes the text of a reply for what Postfix makes of it: a format
-// string in which only "%%" has a meaning. Source: milter8_event.
-func unescape(text []byte) []byte {
-	if bytes.IndexByte(text, '%') < 0 {
-		return text
-	}
-	var out []byte
-	for i := 0; i < len(text); i++ {
-		if text[i] == '%' {
-			if i++; i == len(text) || text[i] != '%' {
-				i--
-				continue
-			}
-		}
-		out = append(out, text[i])
-	}
-	return out
+	return nil
 }
 
 // reset tells the milter that the message is over. It is told after each
 // message, as Postfix does.
 func (c *conn) reset() {
-	inMessage := c.inMessage
-	c.inMessage, c.skip, c.begun = false, false, false
 	switch {
-	case c.nc == nil || !inMessage:
+	case c.nc == nil || !c.inMessage:
 	case c.lost || c.owed > 0:
 		c.hangUp()
 	default:
-		c.nc.SetWriteDeadline(time.Now().Add(time.Second))
-		if _, err := c.nc.Write(wire.AppendFrame(nil, wire.CmdAbort, nil)); err != nil {
+		c.used, c.inMessage, c.message, c.skip = true, false, message{}, 0
+		c.out = wire.AppendFrame(c.out, wire.CmdAbort, nil)
+		c.nc.SetWriteDeadline(time.Now().Add(goodbyeTimeout))
+		if c.flush(nil) != nil || !c.r.SetBuffer(c.small) {
 			c.hangUp()
 			return
 		}
 		c.nc.SetWriteDeadline(time.Time{})
+		c.shrink()
 	}
 }
 
@@ -260,7 +346,8 @@ func (c *conn) close() {
 	if c.nc == nil {
 		return
 	}
-	c.nc.SetWriteDeadline(time.Now().Add(time.Second))
-	c.nc.Write(wire.AppendFrame(nil, wire.CmdQuit, nil))
+	c.out = wire.AppendFrame(c.out, wire.CmdQuit, nil)
+	c.nc.SetWriteDeadline(time.Now().Add(goodbyeTimeout))
+	c.flush(nil)
 	c.hangUp()
 }

@@ -2,8 +2,8 @@ package remote
 
 import (
 	"fmt"
+	"math"
 	"net"
-	"slices"
 
 	"github.com/milterkit/sdk/milterkit"
 	"github.com/milterkit/sdk/milterkit/wire"
@@ -17,14 +17,20 @@ type newBody struct {
 	begun  bool
 }
 
+// add takes a piece. Small ones are put together, so that many of them cost no
+// more memory than few.
 func (b *newBody) add(piece []byte) error {
 	b.begun = true
 	if b.size += len(piece); b.size > maxNewBody {
-		return fmt.Errorf("its new body is longer than %d bytes", maxNewBody)
+		return fmt.Errorf("its new body is longer than %d MiB", maxNewBody>>20)
 	}
-	if len(piece) > 0 {
-		b.pieces = append(b.pieces, slices.Clone(piece))
+	last := len(b.pieces) - 1
+	if last < 0 || cap(b.pieces[last])-len(b.pieces[last]) < len(piece) {
+		room := max(len(piece), min(b.size, wire.MaxBody))
+		b.pieces = append(b.pieces, make([]byte, 0, room))
+		last++
 	}
+	b.pieces[last] = append(b.pieces[last], piece...)
 	return nil
 }
 
@@ -68,7 +74,7 @@ func (c *conn) edit(f wire.Frame, body *newBody) (e milterkit.Edit, ok bool, err
 // headerEdit puts the space after the colon in front of the value, where the
 // milter leaves that to the MTA.
 func (c *conn) headerEdit(op milterkit.Op, h wire.HeaderEdit) milterkit.Edit {
-	e := milterkit.Edit{Op: op, Index: int(h.Index), Name: string(h.Name)}
+	e := milterkit.Edit{Op: op, Index: int(min(h.Index, math.MaxInt32)), Name: string(h.Name)}
 	if op == milterkit.OpDeleteHeader {
 		return e
 	}

@@ -2,54 +2,58 @@ package remote
 
 import (
 	"context"
-	"net"
+	"errors"
+	"fmt"
 
 	"github.com/milterkit/sdk/milterkit"
 	"github.com/milterkit/sdk/milterkit/wire"
 )
 
+// connect begins the session with the milter, from the start if need be.
 func (c *conn) connect(ctx context.Context, s *milterkit.Session) milterkit.Verdict {
+	c.close()
+	c.session = milterkit.Continue
 	if _, err := c.ensure(ctx, s); err != nil {
 		return milterkit.Fail(err)
 	}
-	return c.do(ctx, func() (milterkit.Verdict, error) {
-		c.tellConnect(s)
-		return c.ask(ctx, 0)
-	})
+	return c.tellConnect(ctx, s)
 }
 
-func (c *conn) tellConnect(s *milterkit.Session) {
-	c.macros(wire.CmdConnect, s, milterkit.StageConnect)
-	if c.wants(wire.CmdConnect) {
-		family := s.Family
-		if family == 0 {
-			family = wire.FamilyUnknown
+func (c *conn) tellConnect(ctx context.Context, s *milterkit.Session) milterkit.Verdict {
+	return c.do(ctx, wire.CmdConnect, func() (milterkit.Verdict, error) {
+		c.macros(wire.CmdConnect, s, milterkit.StageConnect)
+		if c.wants(wire.CmdConnect) {
+			c.out = wire.Connect{Host: []byte(s.Host), Family: s.Family, Port: s.Port, Addr: []byte(s.Addr)}.Append(c.out)
 		}
-		c.out = wire.Connect{Host: []byte(s.Host), Family: family, Port: s.Port, Addr: []byte(s.Addr)}.Append(c.out)
-	}
+		return c.ask(ctx)
+	})
 }
 
 func (c *conn) helo(ctx context.Context, s *milterkit.Session) milterkit.Verdict {
 	if v, ok := c.resume(ctx, s, false); !ok {
 		return v
 	}
-	return c.do(ctx, func() (milterkit.Verdict, error) {
-		c.tellHelo(s)
-		return c.ask(ctx, 0)
-	})
+	return c.tellHelo(ctx, s)
 }
 
-func (c *conn) tellHelo(s *milterkit.Session) {
-	c.macros(wire.CmdHelo, s, milterkit.StageHelo)
-	if c.wants(wire.CmdHelo) {
-		c.out = wire.AppendHelo(c.out, []byte(s.Helo))
-	}
+func (c *conn) tellHelo(ctx context.Context, s *milterkit.Session) milterkit.Verdict {
+	return c.do(ctx, wire.CmdHelo, func() (milterkit.Verdict, error) {
+		c.macros(wire.CmdHelo, s, milterkit.StageHelo)
+		if c.wants(wire.CmdHelo) {
+			c.out = wire.AppendHelo(c.out, []byte(s.Helo))
+		}
+		return c.ask(ctx)
+	})
 }
 
 // resume sees to it that there is a connection on which the milter knows the
 // client, and its HELO if that is wanted. It reports false, and the verdict to
-// give, if the milter has something against them.
+// give, if the milter has something against them: that holds for the rest of
+// the session, as it would have held when they were new.
 func (c *conn) resume(ctx context.Context, s *milterkit.Session, helo bool) (milterkit.Verdict, bool) {
+	if c.session != milterkit.Continue {
+		return c.session, false
+	}
 	fresh, err := c.ensure(ctx, s)
 	if err != nil {
 		return milterkit.Fail(err), false
@@ -57,29 +61,53 @@ func (c *conn) resume(ctx context.Context, s *milterkit.Session, helo bool) (mil
 	if !fresh {
 		return milterkit.Continue, true
 	}
-	v := c.do(ctx, func() (milterkit.Verdict, error) {
-		c.tellConnect(s)
-		v, err := c.ask(ctx, 0)
-		if err != nil || v.Kind() != milterkit.KindContinue || !helo || s.Helo == "" {
-			return v, err
-		}
-		c.tellHelo(s)
-		return c.ask(ctx, 0)
-	})
-	return v, v.Kind() == milterkit.KindContinue
+	// A discard has no meaning at connect and helo.
+	v := c.tellConnect(ctx, s)
+	if helo && s.Helo != "" && (v == milterkit.Continue || v == milterkit.Discard) {
+		v = c.tellHelo(ctx, s)
+	}
+	return v, v == milterkit.Continue || v == milterkit.Discard
 }
 
+// mail begins a message. A connection that has seen one before may be closed by
+// the milter at this very moment; then there is another try.
 func (c *conn) mail(ctx context.Context, e *milterkit.Envelope) milterkit.Verdict {
+	used := c.used
+	v := c.tellMail(ctx, e)
+	if used && errors.Is(v.Err(), errClosed) && ctx.Err() == nil {
+		v = c.tellMail(ctx, e)
+	}
+	return v
+}
+
+func (c *conn) tellMail(ctx context.Context, e *milterkit.Envelope) milterkit.Verdict {
 	if v, ok := c.resume(ctx, e.Session, true); !ok {
 		return v
 	}
 	c.inMessage = true
-	return c.do(ctx, func() (milterkit.Verdict, error) {
-		c.macros(wire.CmdMail, e.Session, milterkit.StageMail)
-		if c.wants(wire.CmdMail) {
-			c.out = wire.AppendAddress(c.out, wire.CmdMail, raw(e.Sender), e.Sender.Args)
+	return c.tellAddress(ctx, e, wire.CmdMail, milterkit.StageMail, e.Sender)
+}
+
+func (c *conn) rcpt(ctx context.Context, e *milterkit.Envelope, to milterkit.Address) milterkit.Verdict {
+	return c.tellAddress(ctx, e, wire.CmdRcpt, milterkit.StageRcpt, to)
+}
+
+// refusedRcpt tells only a milter that has asked for it.
+func (c *conn) refusedRcpt(ctx context.Context, e *milterkit.Envelope, to milterkit.Address) milterkit.Verdict {
+	if c.answer.Steps&wire.RefusedRcpts == 0 {
+		return milterkit.Continue
+	}
+	return c.rcpt(ctx, e, to)
+}
+
+// tellAddress tells of the sender or of a recipient.
+func (c *conn) tellAddress(ctx context.Context, e *milterkit.Envelope, cmd byte, at milterkit.Stage, a milterkit.Address) milterkit.Verdict {
+	return c.do(ctx, cmd, func() (milterkit.Verdict, error) {
+		c.macros(cmd, e.Session, at)
+		if c.wants(cmd) {
+			c.out = wire.AppendAddress(c.out, cmd, raw(a), a.Args)
 		}
-		return c.ask(ctx, 0)
+		return c.ask(ctx)
 	})
 }
 
@@ -91,72 +119,68 @@ func raw(a milterkit.Address) string {
 	return a.Raw
 }
 
-func (c *conn) rcpt(ctx context.Context, e *milterkit.Envelope, to milterkit.Address) milterkit.Verdict {
-	return c.do(ctx, func() (milterkit.Verdict, error) {
-		c.macros(wire.CmdRcpt, e.Session, milterkit.StageRcpt)
-		if c.wants(wire.CmdRcpt) {
-			c.out = wire.AppendAddress(c.out, wire.CmdRcpt, raw(to), to.Args)
-		}
-		return c.ask(ctx, 0)
-	})
-}
-
-// refusedRcpt tells only a milter that has asked for it.
-func (c *conn) refusedRcpt(ctx context.Context, e *milterkit.Envelope, to milterkit.Address) milterkit.Verdict {
-	if c.answer.Steps&wire.RefusedRcpts == 0 {
-		return milterkit.Continue
-	}
-	return c.rcpt(ctx, e, to)
-}
-
 func (c *conn) data(ctx context.Context, e *milterkit.Envelope) milterkit.Verdict {
-	return c.do(ctx, func() (milterkit.Verdict, error) {
+	return c.do(ctx, wire.CmdData, func() (milterkit.Verdict, error) {
 		c.macros(wire.CmdData, e.Session, milterkit.StageData)
 		if c.wants(wire.CmdData) {
 			c.out = wire.AppendFrame(c.out, wire.CmdData, nil)
 		}
-		return c.ask(ctx, 0)
+		return c.ask(ctx)
 	})
 }
 
+// unknown tells of a command that the MTA does not know. Between two messages a
+// milter that has gone is none the worse for it: it is told of the session
+// again at the next message.
 func (c *conn) unknown(ctx context.Context, s *milterkit.Session, line string) milterkit.Verdict {
-	if c.nc == nil {
-		return milterkit.Continue // it will be told of the session at the next message
+	if c.nc == nil || !c.inMessage && !c.usable() {
+		return milterkit.Continue
 	}
-	return c.do(ctx, func() (milterkit.Verdict, error) {
+	return c.do(ctx, wire.CmdUnknown, func() (milterkit.Verdict, error) {
 		c.macros(wire.CmdUnknown, s, milterkit.StageUnknown)
 		if c.wants(wire.CmdUnknown) {
 			c.out = wire.AppendUnknown(c.out, []byte(line))
 		}
-		return c.ask(ctx, 0)
+		return c.ask(ctx)
 	})
 }
 
 // header sends the header in few writes; the replies to its fields are read
 // when they have gathered.
 func (c *conn) header(ctx context.Context, m *milterkit.Message) milterkit.Verdict {
-	return c.do(ctx, func() (milterkit.Verdict, error) {
-		c.macros(wire.CmdHeader, m.Session, milterkit.StageHeader)
-		for _, f := range m.Header() {
-			if c.skip || !c.wants(wire.CmdHeader) {
-				break
-			}
-			c.out = wire.AppendHeader(c.out, f.Name, c.sentValue(f.Value))
-			if c.owed < maxOwed && len(c.out) < maxOut {
-				continue
-			}
-			if v, err := c.ask(ctx, 0); err != nil || v.Kind() != milterkit.KindContinue {
-				return v, err
-			}
+	return c.do(ctx, wire.CmdHeader, func() (milterkit.Verdict, error) {
+		if v, err := c.fields(ctx, m); err != nil || v != milterkit.Continue {
+			return v, err
 		}
+		c.now = wire.CmdEOH
 		c.macros(wire.CmdEOH, m.Session, milterkit.StageHeader)
 		if c.wants(wire.CmdEOH) {
 			c.out = wire.AppendFrame(c.out, wire.CmdEOH, nil)
 		}
-		v, err := c.ask(ctx, 0)
-		c.skip = false // a skip of header fields says nothing of the body
-		return v, err
+		return c.ask(ctx)
 	})
+}
+
+// fields sends the fields of the header. Replies may be left to be read.
+func (c *conn) fields(ctx context.Context, m *milterkit.Message) (milterkit.Verdict, error) {
+	if !c.shown(wire.CmdHeader) {
+		return milterkit.Continue, nil
+	}
+	c.macros(wire.CmdHeader, m.Session, milterkit.StageHeader)
+	for _, f := range m.Header() {
+		c.wants(wire.CmdHeader)
+		c.out = wire.AppendHeader(c.out, f.Name, c.sentValue(f.Value))
+		if c.owed < maxOwed && len(c.out) < maxOut {
+			continue
+		}
+		if v, err := c.ask(ctx); err != nil || v != milterkit.Continue {
+			return v, err
+		}
+		if c.skip != 0 {
+			break
+		}
+	}
+	return milterkit.Continue, nil
 }
 
 // sentValue gives a field's value the form that the milter expects: without the
@@ -171,23 +195,23 @@ func (c *conn) sentValue(value []byte) []byte {
 // body sends a piece of the body from where it stands. Its reply is read when a
 // few more have been sent, so that the milter works while more arrives.
 func (c *conn) body(ctx context.Context, m *milterkit.Message, piece []byte) milterkit.Verdict {
-	if c.skip || c.answer.Steps&wire.NoBody != 0 {
+	if !c.shown(wire.CmdBody) {
 		return milterkit.Continue
 	}
-	return c.do(ctx, func() (milterkit.Verdict, error) {
+	return c.do(ctx, wire.CmdBody, func() (milterkit.Verdict, error) {
 		if !c.begun {
 			c.macros(wire.CmdBody, m.Session, milterkit.StageBody)
 			c.begun = true
 		}
-		for len(piece) > 0 && !c.skip {
+		for len(piece) > 0 && c.skip == 0 {
 			n := min(len(piece), wire.MaxBody)
 			c.wants(wire.CmdBody)
 			c.out = wire.AppendFrameHeader(c.out, wire.CmdBody, n)
-			if err := c.flush(net.Buffers{piece[:n]}); err != nil {
+			if err := c.flush(piece[:n]); err != nil {
 				return milterkit.Continue, err
 			}
 			piece = piece[n:]
-			if v, err := c.collect(ctx, maxOwdBody-1); err != nil || v.Kind() != milterkit.KindContinue {
+			if v, err := c.collect(ctx, maxOwedBody-1); err != nil || v != milterkit.Continue {
 				return v, err
 			}
 		}
@@ -195,40 +219,62 @@ func (c *conn) body(ctx context.Context, m *milterkit.Message, piece []byte) mil
 	})
 }
 
-// message ends the message and takes the milter's edits.
-func (c *conn) message(ctx context.Context, m *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
-	return c.do(ctx, func() (milterkit.Verdict, error) {
-		c.macros(wire.CmdEOM, m.Session, milterkit.StageMessage)
-		c.wants(wire.CmdEOM)
-		c.out = wire.AppendFrame(c.out, wire.CmdEOM, nil)
-		// Replies to pieces of the body come first; an edit among them is out of turn.
-		if v, err := c.ask(ctx, 1); err != nil || v.Kind() != milterkit.KindContinue {
+// endOfMessage ends the message and takes the milter's edits.
+func (c *conn) endOfMessage(ctx context.Context, m *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
+	v := c.do(ctx, wire.CmdEOM, func() (milterkit.Verdict, error) {
+		// The replies to pieces of the body come first; an edit among them is
+		// out of turn. When they are there nothing more may come before the end
+		// is told: it would pass for the verdict on the message.
+		c.now = wire.CmdBody
+		if v, err := c.collect(ctx, 0); err != nil || v != milterkit.Continue {
 			return v, err
 		}
-		var body newBody
-		for {
-			f, err := c.r.Next()
-			if err != nil {
+		c.now = wire.CmdEOM
+		c.macros(wire.CmdEOM, m.Session, milterkit.StageMessage)
+		c.out = wire.AppendFrame(c.out, wire.CmdEOM, nil)
+		if err := c.flush(nil); err != nil {
+			return milterkit.Continue, err
+		}
+		c.owed++
+		return c.outcome(ctx, e)
+	})
+	if c.hold != nil {
+		e.Append(*c.hold)
+	}
+	return v
+}
+
+// outcome reads the milter's edits and its last word on the message.
+func (c *conn) outcome(ctx context.Context, e *milterkit.Edits) (milterkit.Verdict, error) {
+	var body newBody
+	size := 0
+	for {
+		f, err := c.r.Next()
+		if err != nil {
+			return milterkit.Continue, err
+		}
+		if f.Code == wire.RepProgress {
+			if err := bare(f); err != nil {
 				return milterkit.Continue, err
 			}
-			if f.Code == wire.RepProgress {
-				milterkit.Progress(ctx)
-				continue
+			milterkit.Progress(ctx)
+			continue
+		}
+		edit, ok, err := c.edit(f, &body)
+		switch {
+		case err != nil:
+			return milterkit.Continue, err
+		case ok && edit.Op != 0:
+			if size += len(f.Payload) + editCost; size > maxEdits {
+				return milterkit.Continue, fmt.Errorf("it asks for more than %d MiB of changes", maxEdits>>20)
 			}
-			if edit, ok, err := c.edit(f, &body); err != nil {
-				return milterkit.Continue, err
-			} else if ok {
-				if edit.Op != 0 {
-					e.Append(edit)
-				}
-				continue
-			}
+			e.Append(edit)
+		case !ok:
 			v, err := c.verdict(f)
-			c.owed--
-			if err == nil && body.begun {
+			if c.owed--; err == nil && body.begun {
 				e.Append(milterkit.Edit{Op: milterkit.OpReplaceBody, Body: body.pieces})
 			}
-			return v, err
+			return v, errors.Join(err, c.settled())
 		}
-	})
+	}
 }

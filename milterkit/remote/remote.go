@@ -1,16 +1,21 @@
 // Package remote makes a child of a milter that runs elsewhere, on a socket.
 //
 // The milter is offered version 6 of the protocol with all its steps, whatever
-// the MTA speaks, and only the actions that the MTA can do. What it answers is
-// adapted: the stages it does not want, the replies it promises not to give
-// (also where they were not offered, as rspamd does), leading space, skip, and
-// older versions.
+// the MTA speaks, and only those changes to a message that the MTA can make.
+// Macro lists are offered always (SETSYMLIST): they change no message, and it is
+// the multiplexer that heeds them; where the MTA takes none, the milter is sent
+// what the MTA gives unasked. What it answers is adapted: the stages it does not
+// want, the replies it promises not to give (also where they were not offered,
+// as rspamd does), leading space, skip, and older versions.
+//
+// An answer too many, or one out of turn, is a failure of the milter: all the
+// answers after it would be taken for answers to something else.
 //
 // Each session has a connection of its own, opened when the milter is first to
 // be told something. It is never used for another session: most milters take no
 // QUIT_NC. A connection that broke is opened anew for the next message of the
-// session, and the milter told what happened so far. A milter that cannot be
-// reached is looked for in the background, and costs sessions nothing meanwhile.
+// session, and the milter told what happened so far; what it says against that
+// holds for the rest of the session. A milter that cannot be reached is looked for in the background, and costs sessions nothing meanwhile.
 //
 // The package uses the public hooks of milterkit only.
 package remote
@@ -19,8 +24,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -63,8 +70,16 @@ const (
 	lastLook  = 10 * time.Second
 )
 
+// longWait is how long a hook must have waited for the milter to be taken for
+// down although the hook was told to stop.
+const longWait = time.Second
+
 // ErrDown is the reason of a failure while the milter is known not to be there.
 var ErrDown = errors.New("the milter is down")
+
+// errTerms says that the milter is there, but needs more of the MTA than that
+// MTA can do. With another MTA it may agree.
+var errTerms = errors.New("it does not agree to what the MTA can do")
 
 // Name returns the Label, or the address.
 func (m *Milter) Name() string {
@@ -89,7 +104,7 @@ func (m *Milter) Hooks() milterkit.Hooks {
 		Data:        c.data,
 		Header:      c.header,
 		Body:        c.body,
-		Message:     c.message,
+		Message:     c.endOfMessage,
 		Unknown:     c.unknown,
 		Reset:       c.reset,
 		Close:       c.close,
@@ -100,12 +115,13 @@ func (m *Milter) Hooks() milterkit.Hooks {
 // Probe dials the milter, negotiates and says goodbye. It tells whether there
 // is a milter at the address, and learns which macros it would like to have.
 func (m *Milter) Probe(ctx context.Context) error {
-	nc, _, _, err := m.open(ctx, wire.AllActions)
+	l, err := m.open(ctx, wire.AllActions)
 	if err != nil {
 		return err
 	}
-	nc.Write(wire.AppendFrame(nil, wire.CmdQuit, nil))
-	return nc.Close()
+	c := conn{m: m, link: l}
+	c.close()
+	return nil
 }
 
 // Close ends the search for a milter that is down, and waits for it.
@@ -121,55 +137,74 @@ func (m *Milter) Close() error {
 }
 
 // open dials the milter and negotiates with it.
-func (m *Milter) open(ctx context.Context, actions milterkit.Actions) (nc net.Conn, r *wire.Reader, answer wire.Negotiation, err error) {
+func (m *Milter) open(ctx context.Context, actions milterkit.Actions) (l link, err error) {
 	timeout := m.ConnectTimeout
 	if timeout <= 0 {
 		timeout = DefaultConnectTimeout
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	late := fmt.Errorf("no answer to the negotiation within %v", timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, late)
 	defer cancel()
 	dial := m.Dial
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
-	if nc, err = dial(ctx, m.Network, m.Addr); err != nil {
-		return nil, nil, answer, err
+	nc, err := dial(ctx, m.Network, m.Addr)
+	if err != nil {
+		return l, err
 	}
 	release := context.AfterFunc(ctx, func() { nc.SetDeadline(aLongTimeAgo) })
-	defer func() {
-		if !release() && err == nil {
-			err = context.Cause(ctx)
-		}
-		if err != nil {
-			nc.Close()
-			nc = nil
-		}
-	}()
-	offer := wire.Negotiation{Version: wire.MaxVersion, Actions: actions & wire.AllActions, Steps: wire.AllSteps}
-	if _, err = nc.Write(offer.Append(nil)); err != nil {
-		return nc, nil, answer, err
+	l, err = m.negotiate(nc, actions)
+	if !release() {
+		err = context.Cause(ctx)
 	}
-	r = wire.NewReader(nc, make([]byte, readBuffer))
-	f, err := r.Next()
 	if err != nil {
-		return nc, nil, answer, fmt.Errorf("negotiation: %w", err)
+		nc.Close()
+		return link{}, err
 	}
-	if f.Code != wire.CmdNegotiate {
-		return nc, nil, answer, &wire.ProtocolError{Code: f.Code, Reason: "in place of the negotiation"}
+	return l, nil
+}
+
+// negotiate agrees with the milter on how it is spoken with. Macro lists are
+// always offered: it is the multiplexer that heeds them, whatever the MTA does.
+func (m *Milter) negotiate(nc net.Conn, actions milterkit.Actions) (link, error) {
+	offer := wire.Negotiation{
+		Version: wire.MaxVersion,
+		Actions: actions&wire.AllActions | wire.ActSetMacros,
+		Steps:   wire.AllSteps,
 	}
-	if answer, err = wire.ParseNegotiation(f.Payload); err == nil {
-		answer, err = m.agree(offer, answer)
+	l := link{nc: nc, small: make([]byte, idleBuffer)}
+	l.r = wire.NewReader(nc, l.small)
+	if _, err := nc.Write(offer.Append(nil)); err != nil {
+		return l, fmt.Errorf("negotiation: %w", explain(err))
 	}
-	return nc, r, answer, err
+	f, err := l.r.Next()
+	switch {
+	case errors.Is(err, io.EOF) && offer.Actions != wire.AllActions:
+		// libmilter closes where an action that its filter needs is missing.
+		return l, fmt.Errorf("%w: %w", errTerms, explain(err))
+	case err != nil:
+		return l, fmt.Errorf("negotiation: %w", explain(err))
+	case f.Code != wire.CmdNegotiate:
+		return l, &wire.ProtocolError{Code: f.Code, Reason: "in place of the negotiation"}
+	case l.r.Buffered() > 0:
+		return l, fmt.Errorf("negotiation: %w", errUnasked)
+	}
+	l.answer, err = wire.ParseNegotiation(f.Payload)
+	if err == nil {
+		err = m.agree(offer, &l.answer)
+	}
+	l.lists = macroLists(l.answer)
+	return l, err
 }
 
 // agree checks a milter's answer to an offer, and learns its macro lists.
-func (m *Milter) agree(offer, answer wire.Negotiation) (wire.Negotiation, error) {
+func (m *Milter) agree(offer wire.Negotiation, answer *wire.Negotiation) error {
 	if answer.Version < wire.MinVersion || answer.Version > offer.Version {
-		return answer, fmt.Errorf("it speaks version %d of the milter protocol; 2 to 6 are spoken here", answer.Version)
+		return fmt.Errorf("it speaks version %d of the milter protocol; 2 to 6 are spoken here", answer.Version)
 	}
 	if more := answer.Actions &^ offer.Actions; more != 0 {
-		return answer, fmt.Errorf("it asks for actions %#x, which the MTA does not offer", uint32(more))
+		return fmt.Errorf("%w: it asks for %s", errTerms, actionNames(more))
 	}
 	// Commands that its version does not have.
 	if answer.Version < 3 {
@@ -178,12 +213,27 @@ func (m *Milter) agree(offer, answer wire.Negotiation) (wire.Negotiation, error)
 	if answer.Version < 4 {
 		answer.Steps |= wire.NoData
 	}
-	if lists := macroLists(answer); lists != nil {
+	if lists := macroLists(*answer); lists != nil {
 		m.mu.Lock()
 		m.lists = lists // never changed in place: sessions share it
 		m.mu.Unlock()
 	}
-	return answer, nil
+	return nil
+}
+
+// actionNames returns what an administrator calls actions.
+func actionNames(a milterkit.Actions) string {
+	var names []string
+	for op := milterkit.OpAddHeader; op <= milterkit.OpReplaceBody; op++ {
+		if op.Action()&a != 0 {
+			names = append(names, op.String())
+			a &^= op.Action()
+		}
+	}
+	if a != 0 {
+		names = append(names, fmt.Sprintf("actions %#x", uint32(a)))
+	}
+	return strings.Join(names, ", ")
 }
 
 // macroLists returns the macros that a milter has asked for, by stage. Header
@@ -225,10 +275,18 @@ func (m *Milter) isDown() error {
 
 // goneDown notes that the milter cannot be reached, and has it looked for.
 func (m *Milter) goneDown(err error) {
+	if !m.beginSearch(err) {
+		return
+	}
+	m.logger().Warn("milter is down", "milter", m.Name(), "socket", m.Network+":"+m.Addr, "error", err)
+}
+
+// beginSearch reports whether there was not a search already.
+func (m *Milter) beginSearch(err error) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.down != nil || m.closed {
-		return
+		return false
 	}
 	m.down = err
 	ctx, cancel := context.WithCancel(context.Background())
@@ -237,27 +295,34 @@ func (m *Milter) goneDown(err error) {
 		defer cancel()
 		m.search(ctx)
 	})
+	return true
 }
 
 // search looks for the milter until it is there.
 func (m *Milter) search(ctx context.Context) {
-	log := m.Logger
-	if log == nil {
-		log = slog.Default()
-	}
-	log.Warn("milter is down", "milter", m.Name(), "socket", m.Network+":"+m.Addr, "error", m.isDown())
 	for wait := firstLook; ; wait = min(2*wait, lastLook) {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(wait):
 		}
-		if m.Probe(ctx) == nil {
-			m.mu.Lock()
-			m.down = nil
-			m.mu.Unlock()
-			log.Info("milter is back", "milter", m.Name())
+		err := m.Probe(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		m.mu.Lock()
+		m.down = err
+		m.mu.Unlock()
+		if err == nil {
+			m.logger().Info("milter is back", "milter", m.Name())
 			return
 		}
 	}
+}
+
+func (m *Milter) logger() *slog.Logger {
+	if m.Logger != nil {
+		return m.Logger
+	}
+	return slog.Default()
 }
