@@ -76,7 +76,7 @@ func demo(ctx context.Context, w io.Writer, p paint, sessions []demoSession) err
 	defer serving.Wait()
 	defer server.Close()
 
-	d := &demoShow{w: w, paint: p, dir: dir, socket: ln.Addr().String(), slots: chain.slots, ledger: ledger}
+	d := &demoShow{w: w, paint: p, socket: ln.Addr().String(), slots: chain.slots, ledger: ledger}
 	fmt.Fprintln(w, p.bold("The chain"))
 	fmt.Fprint(w, demoDrawing)
 	for _, s := range sessions {
@@ -91,7 +91,6 @@ func demo(ctx context.Context, w io.Writer, p paint, sessions []demoSession) err
 type demoShow struct {
 	paint
 	w      io.Writer
-	dir    string // of the sockets
 	socket string // milterkit's
 	slots  []milterkit.Slot
 	ledger *demoLedger
@@ -144,6 +143,7 @@ func (d *demoShow) message(s demoSession, mail miltertest.Mail, o *miltertest.Ou
 		to[i] = mail.To[i].Addr
 	}
 	fmt.Fprintf(d.w, "   %s to %s, %s, subject %q\n\n", mail.From, strings.Join(to, " and "), who, mail.Message.Get("Subject"))
+	fmt.Fprintf(d.w, "   %s\n", d.dim("child       said of the message, its time for it"))
 	for _, l := range said {
 		fmt.Fprintf(d.w, "   %-11s %s\n", l.child, d.said(l))
 	}
@@ -166,14 +166,15 @@ func (d *demoShow) message(s demoSession, mail miltertest.Mail, o *miltertest.Ou
 
 // said is what a child said, as it is printed.
 func (d *demoShow) said(l demoLine) string {
-	text := miltertest.Escape(strings.ReplaceAll(l.said, d.dir+"/", ""))
+	text := miltertest.Escape(strings.Replace(l.said, ", 1 edits,", ", 1 edit,", 1))
 	switch word, _, _ := strings.Cut(text, " "); word {
 	case "continue,":
 		return text
 	case "fail:":
 		for _, s := range d.slots {
 			if s.Child.Name() == l.child {
-				return d.red(text) + "; its default_action: " + s.DefaultAction.String()
+				reason := text[strings.LastIndex(text, ": ")+2:] // of a whole chain of them
+				return d.red("fail: "+reason) + "; its default_action: " + s.DefaultAction.String()
 			}
 		}
 	case "shadow:":
