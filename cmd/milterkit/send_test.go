@@ -86,7 +86,7 @@ func TestSendRefusesWrongCommandLines(t *testing.T) {
 		{"inet:1", "--macro", "mail"}, {"inet:1", "--macro", "nowhere:a=b"}, {"inet:1", "--version", "7"},
 		{"inet:1", "--actions", "fly"}, {"inet:1", "--steps", "no-legs"}, {"inet:1", "--abort-at", "dawn"},
 		{"inet:1", "--repeat", "0"}, {"inet:1", "--size", "much"}, {"inet:1", "--header", "no colon"},
-		{"inet:1", "/no/such/file"}, {"inet:1", "-", "--size", "1"}, {"nothing"}, {"systemd:x"}, {"inet:1", "--color", "red"}, {},
+		{"inet:1", "/no/such/file"}, {"inet:1", "-", "--size", "1"}, {"nothing"}, {"systemd:x"}, {"inet:1", "--color", "red"}, {"inet:1", "--date", "noon"}, {},
 	} {
 		if out, status := call(t, newSendCommand(), "", args...); status != exitUsage {
 			t.Errorf("%q: status %d: %s", args, status, out)
@@ -158,7 +158,7 @@ func TestSendPrintsJSON(t *testing.T) {
 	_, socket := filter(t, map[byte][]miltertest.Answer{
 		wire.CmdEOM: {{Edits: []miltertest.Edit{miltertest.AddHeader("X-A", "1"), miltertest.Quarantine("")}, Verdict: miltertest.Accept}},
 	})
-	out, status := call(t, newSendCommand(), "", socket, "--json", "--repeat", "2")
+	out, status := call(t, newSendCommand(), "", socket, "--json", "--repeat", "2", "--date", "2026-02-01T10:00:00Z")
 	var doc sendDocument
 	if err := json.Unmarshal([]byte(out), &doc); err != nil || status != 0 {
 		t.Fatal(status, err, out)
@@ -169,6 +169,9 @@ func TestSendPrintsJSON(t *testing.T) {
 	m := doc.Messages[1]
 	if m.Result != "accepted" || m.Quarantine == nil || len(m.Edits) != 2 || m.Edits[0].Value != " 1" || !strings.Contains(m.Message, "X-A: 1\n") {
 		t.Errorf("%+v", m)
+	}
+	if strings.Count(m.Message, "Sun, 01 Feb 2026 10:00:00 +0000") != 2 { // in Received and in Date
+		t.Errorf("not of that time:\n%s", m.Message)
 	}
 	if len(m.Steps) < 8 || m.Steps[0].Stage != "mail" {
 		t.Errorf("%+v", m.Steps)

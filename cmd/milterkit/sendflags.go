@@ -27,6 +27,7 @@ type sendOptions struct {
 
 	subject, size   string // of the message
 	headers, attach []string
+	date            string
 
 	version        uint32 // of the protocol
 	actions, steps string
@@ -59,6 +60,8 @@ func (o *sendOptions) declare(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.headers, "header", nil, "`FIELD` to add to the header, as \"Name: value\"; may be repeated")
 	f.StringVar(&o.size, "size", "", "`BYTES` that the body of a made-up message has, such as 10M")
 	f.StringArrayVar(&o.attach, "attachment", nil, "`FILE` to attach to a made-up message; may be repeated")
+
+	f.StringVar(&o.date, "date", "", "`TIME` of sending, as 2006-01-02T15:04:05Z (default: now)")
 
 	f.Uint32Var(&o.version, "version", wire.MaxVersion, "protocol `VERSION`, 2 to 6")
 	f.StringVar(&o.actions, "actions", "", "`NAMES` of the actions offered, by commas; all, none, and -NAME to leave one out (default: those of the version)")
@@ -176,12 +179,18 @@ func (o *sendOptions) mail(file string, stdin io.Reader, c miltertest.Client) (m
 			return m, usage("--abort-at %s: write mail, rcpt, data, header, eoh, body or eom", o.abortAt)
 		}
 	}
+	date := time.Now()
 	var err error
-	if m.Message, err = o.message(file, stdin, m); err != nil {
+	if o.date != "" {
+		if date, err = time.Parse(time.RFC3339, o.date); err != nil {
+			return m, usage("--date %s: write it as 2006-01-02T15:04:05Z", o.date)
+		}
+	}
+	if m.Message, err = o.message(file, stdin, m, date); err != nil {
 		return m, err
 	}
 	m.Message.AddReceived(fmt.Sprintf(" from %s (%s [%s])\n\tby %s (milterkit send) with ESMTP id %s;\n\t%s",
-		cmp.Or(c.Helo, c.Host), c.Host, c.Addr, o.mta, o.queueID, time.Now().Format(time.RFC1123Z)))
+		cmp.Or(c.Helo, c.Host), c.Host, c.Addr, o.mta, o.queueID, date.Format(time.RFC1123Z)))
 	return m, nil
 }
 

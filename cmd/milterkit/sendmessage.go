@@ -19,7 +19,7 @@ import (
 
 // message returns the message to send: that of the file, or a made-up one, with
 // the fields that were asked for.
-func (o *sendOptions) message(file string, stdin io.Reader, mail miltertest.Mail) (*miltertest.Message, error) {
+func (o *sendOptions) message(file string, stdin io.Reader, mail miltertest.Mail, date time.Time) (*miltertest.Message, error) {
 	var m *miltertest.Message
 	var err error
 	if file != "" {
@@ -31,7 +31,7 @@ func (o *sendOptions) message(file string, stdin io.Reader, mail miltertest.Mail
 			return nil, usage("the message cannot be read: %w", err)
 		}
 		m = miltertest.ParseMessage(text)
-	} else if m, err = o.makeUp(mail); err != nil {
+	} else if m, err = o.makeUp(mail, date); err != nil {
 		return nil, err
 	}
 	if o.subject != "" {
@@ -60,7 +60,7 @@ func setField(m *miltertest.Message, name, value string) {
 }
 
 // makeUp makes a message for the envelope.
-func (o *sendOptions) makeUp(mail miltertest.Mail) (*miltertest.Message, error) {
+func (o *sendOptions) makeUp(mail miltertest.Mail, date time.Time) (*miltertest.Message, error) {
 	m := &miltertest.Message{}
 	add := func(name, value string) {
 		m.Fields = append(m.Fields, miltertest.Field{Name: name, Value: " " + value})
@@ -72,7 +72,7 @@ func (o *sendOptions) makeUp(mail miltertest.Mail) (*miltertest.Message, error) 
 	add("From", mail.From)
 	add("To", strings.Join(to, ",\n "))
 	add("Subject", "a test by milterkit send")
-	add("Date", time.Now().Format(time.RFC1123Z))
+	add("Date", date.Format(time.RFC1123Z))
 	add("Message-ID", "<"+strings.ToLower(rand.Text())+"@"+o.mta+">")
 	add("MIME-Version", "1.0")
 

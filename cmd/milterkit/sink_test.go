@@ -47,10 +47,8 @@ func sink(t *testing.T, args ...string) (socket string, stop func(after string) 
 	var run sync.WaitGroup
 	run.Go(func() { ended <- c.ExecuteContext(ctx) })
 	t.Cleanup(func() { cancel(); run.Wait() })
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if _, err := os.Stat(path); err == nil {
-			break
-		}
+	// The file is there before anybody can connect to it, so it is no sign.
+	for deadline := time.Now().Add(5 * time.Second); !strings.Contains(out.String(), "listening on"); time.Sleep(5 * time.Millisecond) {
 		if len(ended) > 0 || time.Now().After(deadline) {
 			t.Fatal("sink does not listen: ", out.String())
 		}
@@ -100,7 +98,7 @@ func TestSinkAnswersAsTold(t *testing.T) {
 
 func TestSinkNegotiatesAsTold(t *testing.T) {
 	socket, _ := sink(t, "--no", "helo,data", "--no-reply", "header,body", "--leading-space",
-		"--protocol-version", "4", "--macros", "connect: j, {client_addr}", "--quiet")
+		"--protocol-version", "4", "--macros", "connect: j, {client_addr}")
 	m, err := miltertest.Dial(t.Context(), "unix", strings.TrimPrefix(socket, "unix:"), miltertest.Offer{})
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +112,7 @@ func TestSinkNegotiatesAsTold(t *testing.T) {
 }
 
 func TestSinkEndsAfterTheFirstSession(t *testing.T) {
-	socket, _ := sink(t, "--once", "--quiet")
+	socket, _ := sink(t, "--once")
 	if out, status := call(t, newSendCommand(), "", socket); status != 0 {
 		t.Fatal(out)
 	}
@@ -130,7 +128,7 @@ func TestSinkEndsAfterTheFirstSession(t *testing.T) {
 }
 
 func TestSinkSocketIsPrivate(t *testing.T) {
-	for mode, args := range map[os.FileMode][]string{0o600: {"-q"}, 0o660: {"-q", "--mode", "0660"}} {
+	for mode, args := range map[os.FileMode][]string{0o600: nil, 0o660: {"--mode", "0660"}} {
 		socket, _ := sink(t, args...)
 		info, err := os.Stat(strings.TrimPrefix(socket, "unix:"))
 		if err != nil || info.Mode().Perm() != mode {
@@ -143,7 +141,7 @@ func TestSinkMisbehaves(t *testing.T) {
 	for verdict, want := range map[string]string{
 		"close": "has closed the connection", "hang": "does not answer within", "delay:300ms,accept": "does not answer within",
 	} {
-		socket, _ := sink(t, "-q", "--mail", verdict)
+		socket, _ := sink(t, "--mail", verdict)
 		if out, status := call(t, newSendCommand(), "", socket, "--timeout", "100ms"); status != 3 || !strings.Contains(out, want) {
 			t.Errorf("%s: status %d: %s", verdict, status, out)
 		}
@@ -162,5 +160,30 @@ func TestSinkRefusesWrongCommandLines(t *testing.T) {
 	}
 	if _, status := call(t, newSinkCommand(), "", "unix:/nowhere/s"); status != exitTrouble {
 		t.Errorf("a socket that cannot be: status %d", status)
+	}
+}
+
+func TestSinkIsQuietWhereItIsTold(t *testing.T) {
+	var out bytes.Buffer
+	o := &sinkOptions{quiet: true, once: true, mode: "0600"}
+	o.verdicts = map[byte]*[]string{}
+	for _, cmd := range sinkStages {
+		o.verdicts[cmd] = &[]string{}
+	}
+	path := filepath.Join(t.TempDir(), "s")
+	var run sync.WaitGroup
+	run.Go(func() {
+		if err := o.run(t.Context(), "unix:"+path, &out); err != nil {
+			t.Error(err)
+		}
+	})
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if _, status := call(t, newSendCommand(), "", "unix:"+path); status == 0 {
+			break
+		}
+	}
+	run.Wait()
+	if out.Len() > 0 {
+		t.Errorf("%q", out.String())
 	}
 }

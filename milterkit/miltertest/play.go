@@ -203,6 +203,9 @@ func (p *Player) Mail(mail Mail) (*Outcome, error) {
 	if o.At != wire.CmdEOM && o.Result == Accepted {
 		o.Edits = p.MTA.early // a quarantine that Postfix took early stands
 	}
+	if (o.At == 0 || o.At == wire.CmdMail) && o.Result == Accepted {
+		o.Envelope.To = rest(mail.To, 0, nil) // the filter was not asked about any
+	}
 	if err == nil {
 		err = p.over(o)
 	}
@@ -269,7 +272,7 @@ func (p *Player) transaction(mail Mail, o *Outcome) error {
 // none is left the client cannot go on.
 func (p *Player) recipients(mail Mail, o *Outcome) error {
 	var last Reply
-	for _, to := range mail.To {
+	for i, to := range mail.To {
 		if mail.AbortAt == wire.CmdRcpt {
 			return p.abort(o)
 		}
@@ -295,7 +298,7 @@ func (p *Player) recipients(mail Mail, o *Outcome) error {
 			continue
 		case r.Final():
 			p.settle(o, wire.CmdRcpt, r)
-			o.Envelope.To = rest(mail.To, to.Addr, o.Envelope.To)
+			o.Envelope.To = rest(mail.To, i, o.Envelope.To)
 			return errSettled
 		default:
 			o.Envelope.To = append(o.Envelope.To, to.Addr)
@@ -309,12 +312,11 @@ func (p *Player) recipients(mail Mail, o *Outcome) error {
 	return nil
 }
 
-// rest returns the recipients taken so far, and all from addr on: the filter
-// takes no more part.
-func rest(all []Recipient, addr string, taken []string) []string {
-	from := false
-	for _, to := range all {
-		if from = from || to.Addr == addr; from && to.Refused == "" {
+// rest returns the recipients taken so far, and all from number first on: the
+// filter takes no more part.
+func rest(all []Recipient, first int, taken []string) []string {
+	for _, to := range all[first:] {
+		if to.Refused == "" {
 			taken = append(taken, to.Addr)
 		}
 	}

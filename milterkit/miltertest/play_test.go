@@ -150,7 +150,7 @@ func TestHowAMessageEnds(t *testing.T) {
 		to     int
 	}{
 		"nothing said":      {Script{}, Accepted, "eom", "eom", 2},
-		"accept at mail":    {on(wire.CmdMail, Answer{Verdict: Accept}), Accepted, "mail", "mail <a@example.org> SIZE=99", 0},
+		"accept at mail":    {on(wire.CmdMail, Answer{Verdict: Accept}), Accepted, "mail", "mail <a@example.org> SIZE=99", 2},
 		"reject at mail":    {on(wire.CmdMail, Answer{Verdict: Reject}), Rejected, "mail", "mail <a@example.org> SIZE=99", 0},
 		"one rcpt refused":  {on(wire.CmdRcpt, Answer{Nth: 1, Text: "550 no"}), Accepted, "eom", "eom", 1},
 		"all rcpts refused": {on(wire.CmdRcpt, Answer{Verdict: TempFail}), TempFailed, "rcpt", "rcpt <c@example.net>", 0},
@@ -188,7 +188,7 @@ func TestASettledSessionIsNotTalkedOfAgain(t *testing.T) {
 	}{{Answer{Verdict: Accept}, Accepted}, {Answer{Text: "554 5.7.1 not you"}, Rejected}} {
 		outcomes, f := play(t, on(wire.CmdConnect, c.answer), Offer{}, mail(), mail())
 		for _, o := range outcomes {
-			if o.Result != c.result || len(o.Steps) != 0 {
+			if o.Result != c.result || len(o.Steps) != 0 || o.Result == Accepted && len(o.Envelope.To) != 2 {
 				t.Errorf("%v: %v, %v", c.answer, o.Result, o.Steps)
 			}
 		}
