@@ -133,7 +133,8 @@ func (c *conn) appendEdit(dst []byte, e Edit) []byte {
 // eats the space after the colon puts one there too.
 func (c *conn) headerEdit(e Edit) wire.HeaderEdit {
 	value := e.Value
-	if c.answer.Steps&wire.LeadingSpace == 0 {
+	// A value of nothing but the space stays as it is: an empty one is a delete.
+	if c.answer.Steps&wire.LeadingSpace == 0 && (value != " " || e.Op != OpChangeHeader) {
 		value = strings.TrimPrefix(value, " ")
 	}
 	return wire.HeaderEdit{Index: uint32(e.Index), Name: []byte(e.Name), Value: []byte(value)}
