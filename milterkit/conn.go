@@ -161,6 +161,10 @@ func (c *conn) beginMessage() {
 	c.memory = &memory{Store: c.s.budget.NewStore()}
 	c.w.Memory = c.memory
 	c.header = 0
+	if c.scratch {
+		c.r.SetBuffer(c.small) // a long command had the reader make a buffer
+		c.scratch = false
+	}
 }
 
 // endMessage ends the message under way, if there is one, and gives its memory
