@@ -35,6 +35,9 @@ type link struct {
 	answer wire.Negotiation
 	lists  map[milterkit.Stage][]string // the macros it has asked for
 
+	vec  net.Buffers // what is being written, of parts
+	part [2][]byte
+
 	owed int  // replies that are still to come
 	now  byte // the command that is being answered
 	skip byte // the command of which it wants no more, until there was another one
@@ -253,14 +256,13 @@ func (c *conn) flush(body []byte) error {
 			return err
 		}
 	}
-	var err error
-	if len(body) == 0 {
-		_, err = c.nc.Write(c.out)
-	} else {
-		bufs := net.Buffers{c.out, body}
-		_, err = bufs.WriteTo(c.nc)
+	c.part = [2][]byte{c.out, body}
+	c.vec = c.part[:1]
+	if len(body) > 0 {
+		c.vec = c.part[:2]
 	}
-	c.out = c.out[:0]
+	_, err := c.vec.WriteTo(c.nc)
+	c.out, c.part = c.out[:0], [2][]byte{}
 	return err
 }
 
