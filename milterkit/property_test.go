@@ -436,14 +436,20 @@ func play(seed1, seed2 uint64) string {
 
 // The Dispatcher agrees with the model on random children and random sessions.
 func TestDispatcherAgreesWithModel(t *testing.T) {
-	sessions := uint64(20000)
+	const shards = 4
+	sessions := uint64(12000)
 	if testing.Short() {
 		sessions = 2000
 	}
-	for i := range sessions {
-		if diff := play(1, i); diff != "" {
-			t.Fatalf("session %d:\n%s", i, diff)
-		}
+	for shard := range uint64(shards) {
+		t.Run(fmt.Sprint("shard ", shard), func(t *testing.T) {
+			t.Parallel()
+			for i := shard; i < sessions; i += shards {
+				if diff := play(1, i); diff != "" {
+					t.Fatalf("session %d:\n%s", i, diff)
+				}
+			}
+		})
 	}
 }
 
