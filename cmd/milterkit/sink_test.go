@@ -40,7 +40,7 @@ func sink(t *testing.T, args ...string) (socket string, stop func(after string) 
 	ctx, cancel := context.WithCancel(t.Context())
 	out := &lockedBuffer{}
 	c := newSinkCommand()
-	c.SetArgs(append(args, "unix:"+path))
+	c.SetArgs(append(args, "--quiet=false", "unix:"+path)) // what it prints says when it listens
 	c.SetOut(out)
 	c.SetErr(out)
 	ended := make(chan error, 1)

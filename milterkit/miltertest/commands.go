@@ -92,9 +92,15 @@ func (m *MTA) EOM() ([]Edit, Reply, error) { return m.EOMWith(nil) }
 func (m *MTA) EOMWith(piece []byte) ([]Edit, Reply, error) {
 	edits := m.early
 	m.early = nil
+	m.body.Reset()
 	r, err := m.exchange(wire.CmdEOM, func(dst []byte) []byte {
 		return wire.AppendFrame(dst, wire.CmdEOM, piece)
 	}, &edits)
+	for i := range edits {
+		if edits[i].Code == wire.RepReplaceBody {
+			edits[i].Body = m.body.String()
+		}
+	}
 	return edits, r, err
 }
 
@@ -268,10 +274,11 @@ func (m *MTA) edit(f wire.Frame, before byte, edits *[]Edit) error {
 			if before != wire.RepReplaceBody && !m.offer.Sendmail {
 				return fault("another request stands between the pieces of the body")
 			}
-			(*edits)[i].Body += e.Body
+			m.body.WriteString(e.Body)
 			return nil
 		}
 	}
+	m.body.WriteString(e.Body)
 	*edits = append(*edits, e)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -33,10 +34,11 @@ type MTA struct {
 	offer  Offer
 	conn   net.Conn
 	frames *wire.Reader
-	out    []byte // frames not written yet
-	skip   byte   // the command that the filter does not want more of; 0: none
-	early  []Edit // quarantines asked for before the end of the message
-	err    error  // why the connection cannot be used any more
+	out    []byte          // frames not written yet
+	skip   byte            // the command that the filter does not want more of; 0: none
+	body   strings.Builder // the pieces of a new body
+	early  []Edit          // quarantines asked for before the end of the message
+	err    error           // why the connection cannot be used any more
 	closed atomic.Bool
 }
 
