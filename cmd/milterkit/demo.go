@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,7 +45,11 @@ func newDemoCommand() *cobra.Command {
 		default:
 			return usage("--color %s: write auto, always or never", *color)
 		}
-		return demo(c.Context(), c.OutOrStdout(), newPaint(c.OutOrStdout(), *color), demoSessions)
+		// A pipe that nobody reads any more must not end the process before it has
+		// cleaned up.
+		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE)
+		defer stop()
+		return demo(ctx, c.OutOrStdout(), newPaint(c.OutOrStdout(), *color), demoSessions)
 	}
 	return c
 }
