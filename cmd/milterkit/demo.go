@@ -86,7 +86,11 @@ func demo(ctx context.Context, w io.Writer, p paint, sessions []demoSession) err
 	fmt.Fprintln(w, p.bold("The chain"))
 	fmt.Fprint(w, demoDrawing)
 	for _, s := range sessions {
-		if err := d.session(ctx, s); err != nil {
+		err := d.session(ctx, s)
+		if ctx.Err() != nil {
+			return errors.New("interrupted")
+		}
+		if err != nil {
 			return fmt.Errorf("the session of %q: %w", s.mails[0].title, err)
 		}
 	}
