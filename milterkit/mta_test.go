@@ -226,6 +226,7 @@ func TestSpilledMessageIsIntact(t *testing.T) {
 	}
 	for name, limit := range map[string]int64{"no memory": 1, "some memory": 1 << 20, "enough": 0} {
 		t.Run(name, func(t *testing.T) {
+			before := openFiles()
 			rec, last := &recorder{}, &recorder{}
 			var live, kept bytes.Buffer
 			body := func(b *bytes.Buffer) milterkit.Hooks {
@@ -266,8 +267,17 @@ func TestSpilledMessageIsIntact(t *testing.T) {
 			if n := milterkit.MemoryInUse(srv); n != 0 {
 				t.Errorf("%d bytes are still in use", n)
 			}
+			if n := openFiles(); n > before {
+				t.Errorf("%d descriptors, %d before", n, before)
+			}
 		})
 	}
+}
+
+// openFiles returns how many descriptors are open, where the system tells.
+func openFiles() int {
+	fds, _ := filepath.Glob("/proc/self/fd/*")
+	return len(fds)
 }
 
 type simple struct {
