@@ -109,7 +109,10 @@ func (p *part) line() string {
 	if p.Shadow {
 		s = "shadow: " + s
 	}
-	if p.edits > 0 {
+	switch {
+	case p.edits == 1:
+		s += ", 1 edit"
+	case p.edits > 1:
 		s += fmt.Sprintf(", %d edits", p.edits)
 	}
 	return fmt.Sprintf("%s, %v", s, p.spent.Round(time.Microsecond))

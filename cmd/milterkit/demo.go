@@ -176,7 +176,7 @@ func (d *demoShow) message(s demoSession, mail miltertest.Mail, o *miltertest.Ou
 
 // said is what a child said, as it is printed.
 func (d *demoShow) said(l demoLine) string {
-	text := miltertest.Escape(strings.Replace(l.said, ", 1 edits,", ", 1 edit,", 1))
+	text := miltertest.Escape(l.said)
 	switch word, _, _ := strings.Cut(text, " "); word {
 	case "continue,":
 		return text
