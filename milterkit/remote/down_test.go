@@ -71,6 +71,9 @@ func TestDownMilterFailsAtOnceAndIsLookedFor(t *testing.T) {
 			t.Errorf("%d dials, want 1", n)
 		}
 		r.wantLog("milter is down", "socket=unix:/none", "nobody is there", "the milter is down: nobody is there")
+		if v := r.child.Hooks().Connect(t.Context(), &milterkit.Session{}); !errors.Is(v.Err(), remote.ErrDown) {
+			t.Errorf("%v is not ErrDown", v)
+		}
 		time.Sleep(time.Minute)
 		if n := s.dials.Load(); n < 5 || n > 12 {
 			t.Errorf("it was looked for %d times in a minute", n)

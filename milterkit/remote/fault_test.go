@@ -16,7 +16,7 @@ import (
 // next one is as if nothing had been.
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	const late = 500 * time.Millisecond
+	const late = time.Second
 	for _, fault := range Faults(late) {
 		for _, cmd := range []byte{wire.CmdNegotiate, wire.CmdConnect, wire.CmdHelo, wire.CmdMail, wire.CmdRcpt,
 			wire.CmdData, wire.CmdHeader, wire.CmdEOH, wire.CmdBody, wire.CmdEOM} {
@@ -43,8 +43,8 @@ func testFault(t *testing.T, cmd byte, fault Fault) {
 		}
 		return Script{}
 	}})
-	r.slot.CommandTimeout, r.slot.ContentTimeout = 150*time.Millisecond, 150*time.Millisecond
-	r.child.ConnectTimeout = 150 * time.Millisecond
+	r.slot.CommandTimeout, r.slot.ContentTimeout = 300*time.Millisecond, 300*time.Millisecond
+	r.child.ConnectTimeout = 300 * time.Millisecond
 	r.open()
 	r.connect()
 	r.helo()
