@@ -196,6 +196,9 @@ func (c *conn) unknown(p []byte) error {
 }
 
 func (c *conn) headerField(p []byte) error {
+	if c.w.content.headed {
+		return outOfTurn(wire.CmdHeader, "after the end of the header")
+	}
 	name, value, err := wire.ParseHeader(p)
 	if err != nil {
 		return err

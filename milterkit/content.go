@@ -36,7 +36,7 @@ type content struct {
 // reset forgets the content. Lists that a hook may still look at are left to it.
 func (c *content) reset() {
 	if c.left {
-		*c = content{}
+		*c = content{header: overlay.New(nil)}
 		return
 	}
 	clear(c.fields)
@@ -63,14 +63,18 @@ type Outcome struct {
 }
 
 // Header takes a field of the header. value is what stands after the colon.
-// Both must stay as they are until Reset.
+// Both must stay as they are until Reset. Content without a Mail before it is
+// nobody's, here and in the methods that follow.
 func (w *Walk) Header(name, value []byte) {
+	if !w.open {
+		return
+	}
 	w.fields = append(w.fields, overlay.Field{Name: name, Value: value})
 }
 
 // EndOfHeader says that the whole header has arrived.
 func (w *Walk) EndOfHeader(ctx context.Context) {
-	if w.content.headed {
+	if !w.open || w.content.headed {
 		return
 	}
 	w.content.headed = true
@@ -81,6 +85,11 @@ func (w *Walk) EndOfHeader(ctx context.Context) {
 	w.beginContent(ctx, StageHeader)
 	defer w.endContent()
 	from, to := w.firstGroup()
+	if w.sendmail() {
+		// It gives up a filter that does not read for 10 s (its timeout S), and
+		// nothing can be said meanwhile: all hooks wait for the end of the message.
+		from, to = 0, 0
+	}
 	for i := from; i < to; i++ {
 		p := &w.parts[i]
 		if p.live = p.wantsContent(); !p.live {
@@ -106,7 +115,7 @@ func (w *Walk) KeepsBody() bool { return w.keep }
 // Body takes a piece of the body.
 func (w *Walk) Body(ctx context.Context, piece []byte) {
 	w.EndOfHeader(ctx)
-	if len(piece) == 0 {
+	if !w.open || len(piece) == 0 {
 		return
 	}
 	w.size += int64(len(piece))
@@ -140,6 +149,9 @@ func (w *Walk) Body(ctx context.Context, piece []byte) {
 // children have made of it.
 func (w *Walk) EndOfMessage(ctx context.Context) Outcome {
 	w.EndOfHeader(ctx)
+	if !w.open {
+		return Outcome{}
+	}
 	w.complete = true
 	if w.ended.Final() {
 		return Outcome{Verdict: w.ended}

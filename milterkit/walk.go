@@ -12,6 +12,10 @@ import (
 // Sendmail waits 10 s for the next word at the end of a message.
 const progressEvery = 5 * time.Second
 
+// endTimeout bounds all children together at the end of a message, and at that
+// of a session, where they are told and not asked.
+const endTimeout = 5 * time.Second
+
 // Memory is what the bytes of a message stand in. A Walk holds on to it for a
 // hook that does not return, for as long as that may look at it.
 type Memory interface {
@@ -76,6 +80,7 @@ func (d *Dispatcher) Walk(actions Actions) *Walk {
 	}
 	w.timer.Stop()
 	w.env.Session = &w.sess
+	w.header = overlay.New(nil)
 	calls := make([]call, len(d.slots))
 	for i := range w.parts {
 		p := &w.parts[i]
@@ -146,9 +151,6 @@ func (w *Walk) Helo(ctx context.Context, name string) Verdict {
 func (w *Walk) Mail(ctx context.Context, sender Address) Verdict {
 	w.Reset()
 	w.open = true
-	if w.header == nil {
-		w.header = overlay.New(nil)
-	}
 	w.env = Envelope{Session: &w.sess, Sender: sender}
 	w.sess.macros.clear(StageMail)
 	w.report.begin()
@@ -222,8 +224,7 @@ func (w *Walk) Reset() {
 	if !w.open {
 		return
 	}
-	w.begin(context.Background(), StageUnknown)
-	w.ending = true
+	w.beginEnding()
 	w.logMessage()
 	for i := range w.parts {
 		w.first = i
@@ -237,8 +238,7 @@ func (w *Walk) Reset() {
 // Close ends the session, and a message that is under way.
 func (w *Walk) Close() {
 	w.Reset()
-	w.begin(context.Background(), StageUnknown)
-	w.ending = true
+	w.beginEnding()
 	for i := range w.parts {
 		w.first = i
 		if p := &w.parts[i]; p.gone == nil && p.hooks.Close != nil {
@@ -262,6 +262,13 @@ func (w *Walk) begin(ctx context.Context, at Stage) {
 	}
 	w.ctx, w.stage, w.first, w.ending = ctx, at, 0, false
 	w.until, w.nextProgress = now.Add(limit), now.Add(progressEvery)
+}
+
+// beginEnding is begin for the end of a message or of the session. The MTA may
+// be waiting already for the answer to what it says next.
+func (w *Walk) beginEnding() {
+	w.begin(context.Background(), StageUnknown)
+	w.ending, w.until = true, time.Now().Add(endTimeout)
 }
 
 // each asks the parts in order; the first final verdict is the answer, and the
