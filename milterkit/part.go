@@ -408,24 +408,30 @@ func (p *part) due(at Stage, err error) Verdict {
 		p.out = true
 		return Continue
 	}
-	switch p.DefaultAction {
+	switch p.defaultAction() {
 	case DefaultAccept:
 		p.out = true
+		return Continue
+	case DefaultQuarantine:
+		p.out, p.hold = true, p.Child.Name()+" failed"
 		return Continue
 	case DefaultDiscard:
 		p.stuck = Discard // also where this stage cannot say so
 	case DefaultReject:
 		p.stuck = Reject("")
-	case DefaultQuarantine:
-		if p.walk.sess.Actions&OpQuarantine.Action() != 0 {
-			p.out, p.hold = true, p.Child.Name()+" failed"
-			return Continue
-		}
-		p.stuck = TempFail("")
 	default:
 		p.stuck = TempFail("")
 	}
 	return p.stuck
+}
+
+// defaultAction returns what is done in this session when the child fails. To
+// hold a message takes an MTA that can.
+func (p *part) defaultAction() DefaultAction {
+	if p.DefaultAction == DefaultQuarantine && p.walk.sess.Actions&OpQuarantine.Action() == 0 {
+		return DefaultTempFail
+	}
+	return p.DefaultAction
 }
 
 // note keeps a verdict for the log.

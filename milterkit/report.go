@@ -128,7 +128,11 @@ func (w *Walk) warn(p *part, at Stage, err error) {
 		slog.String("error", err.Error()),
 	}
 	if w.open {
-		attrs = append(attrs, slog.String("default_action", p.DefaultAction.String()))
+		action := p.defaultAction().String()
+		if p.defaultAction() != p.DefaultAction {
+			action += ", as the MTA offers no " + p.DefaultAction.String()
+		}
+		attrs = append(attrs, slog.String("default_action", action))
 	}
 	if pe, ok := err.(*PanicError); ok && pe.Stack != nil {
 		attrs = append(attrs, slog.String("stack", string(pe.Stack)))
