@@ -82,7 +82,7 @@ func (c *conn) writeOutcome(o Outcome) error {
 	}
 	all := append(net.Buffers{c.out}, body...)
 	all = append(all, appendVerdict(nil, o.Verdict))
-	c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
+	c.nc.SetWriteDeadline(time.Now().Add(bodyTimeout))
 	_, err := all.WriteTo(c.nc)
 	return err
 }

@@ -23,6 +23,12 @@ func (c *conn) command(f wire.Frame) error {
 			return outOfTurn(f.Code, "before MAIL")
 		}
 	}
+	switch f.Code {
+	case wire.CmdRcpt, wire.CmdData, wire.CmdUnknown:
+		if c.w.content.begun() {
+			return outOfTurn(f.Code, "within the content of a message")
+		}
+	}
 	method := methods[f.Code]
 	if method == nil {
 		return &wire.ProtocolError{Code: f.Code, Reason: "not a command of the milter protocol"}
@@ -161,7 +167,7 @@ func (c *conn) rcpt(p []byte) error {
 	}
 	return c.ask(wire.CmdRcpt, func() Verdict {
 		// Source: SMFIP_RCPT_REJ in libmilter's xxfi_envrcpt.
-		if c.w.sess.Macro("rcpt_mailer") == "error" {
+		if c.answer.Steps&wire.RefusedRcpts != 0 && c.w.sess.macros.at(StageRcpt, "rcpt_mailer") == "error" {
 			c.w.RefusedRcpt(c.s.ctx, to)
 			return Continue
 		}
@@ -195,6 +201,10 @@ func (c *conn) unknown(p []byte) error {
 	return c.ask(wire.CmdUnknown, func() Verdict { return c.w.Unknown(c.s.ctx, text) })
 }
 
+// fieldCost is what a header field counts besides its bytes, so that many empty
+// ones are bounded too.
+const fieldCost = 64
+
 func (c *conn) headerField(p []byte) error {
 	if c.w.content.headed {
 		return outOfTurn(wire.CmdHeader, "after the end of the header")
@@ -204,7 +214,7 @@ func (c *conn) headerField(p []byte) error {
 		return err
 	}
 	limit := or(c.s.MaxHeader, DefaultMaxHeader)
-	if c.header += len(p); c.header > limit {
+	if c.header += len(p) + fieldCost; c.header > limit {
 		c.w.Refuse(Reply(552, fmt.Sprintf("5.3.4 Message header is longer than %d bytes", limit)))
 		return c.proceed(wire.CmdHeader)
 	}

@@ -37,16 +37,22 @@ type conn struct {
 	out []byte // frames to be written
 
 	mu       sync.Mutex
+	busy     bool // a command is being answered
 	idle     bool // no message is under way
 	draining bool // to be closed as soon as it is idle
+	closing  bool // to be closed as soon as it is not busy
 }
 
 // smallBuffer is the size of the buffer outside a message: enough for what comes
 // there at once, and little enough for thousands of idle sessions.
 const smallBuffer = 4 << 10
 
-// writeTimeout bounds one write to the MTA, which reads at once unless it hangs.
-const writeTimeout = time.Minute
+// writeTimeout bounds one write to the MTA, which reads at once unless it hangs,
+// and bodyTimeout that of a whole new body.
+const (
+	writeTimeout = time.Minute
+	bodyTimeout  = 5 * time.Minute
+)
 
 // memory is where the bytes of one message stand.
 type memory struct {
@@ -74,7 +80,7 @@ var errGoodbye = errors.New("goodbye")
 // serve reads commands and answers them until the connection ends.
 func (c *conn) serve() {
 	err := c.guardedLoop()
-	c.end()
+	c.nc.Close()
 	negotiated := c.w != nil
 	if negotiated {
 		c.w.Close()
@@ -110,25 +116,39 @@ func (c *conn) loop() error {
 		if err != nil {
 			return err
 		}
-		if c.idle && !c.setIdle(false) {
+		if !c.enter() {
 			return errGoodbye
 		}
 		if err := c.command(f); err != nil {
 			return err
 		}
-		if (c.w == nil || !c.w.open) && !c.setIdle(true) {
+		if !c.leave() {
 			return errGoodbye
 		}
 	}
 }
 
-// setIdle notes whether a message, or an answer, is under way. It reports false
-// if the connection is to end now.
-func (c *conn) setIdle(idle bool) bool {
+// enter notes that a command is being answered. It reports false if the
+// connection is to end now.
+func (c *conn) enter() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.idle = idle
-	return !c.draining || !idle
+	c.busy = true
+	return !c.closing
+}
+
+// leave notes that a command has been answered. It reports false if the
+// connection is to end now.
+func (c *conn) leave() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.busy, c.idle = false, !c.underWay()
+	return !c.closing && !(c.draining && c.idle)
+}
+
+// underWay reports whether there is a message that may still be taken.
+func (c *conn) underWay() bool {
+	return c.w != nil && c.w.open && (c.w.content.begun() || c.w.ended.kind < KindTempFail)
 }
 
 // endWhenIdle closes the connection as soon as no message is under way.
@@ -136,12 +156,20 @@ func (c *conn) endWhenIdle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.draining = true
-	if c.idle {
+	if c.idle && !c.busy {
 		c.nc.Close()
 	}
 }
 
-func (c *conn) end() { c.nc.Close() }
+// end closes the connection as soon as the command at hand is answered.
+func (c *conn) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closing = true
+	if !c.busy {
+		c.nc.Close()
+	}
+}
 
 // replace gives the reader its next buffer: a slab while the budget lasts, and
 // then one that is written over, whose contents are kept elsewhere.

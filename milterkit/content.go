@@ -39,13 +39,22 @@ func (c *content) reset() {
 		*c = content{header: overlay.New(nil)}
 		return
 	}
-	clear(c.fields)
-	if len(c.newBody) > 0 {
-		c.body = nil // it is the child's own
+	if len(c.newBody) > 0 || cap(c.body) > keptList {
+		c.body = nil // it is the child's own, or large
 	}
+	if cap(c.fields) > keptList {
+		c.fields, c.header = nil, overlay.New(nil)
+	}
+	clear(c.fields)
 	clear(c.body)
 	*c = content{fields: c.fields[:0], body: c.body[:0], header: c.header}
 }
+
+// keptList is how long a list may be that is kept for the next message.
+const keptList = 256
+
+// begun reports whether anything of the content has arrived.
+func (c *content) begun() bool { return c.headed || len(c.fields) > 0 }
 
 // leaveMemory leaves all lists of the message to a hook that does not return.
 func (w *Walk) leaveMemory() { w.left = true }
@@ -244,9 +253,12 @@ func (w *Walk) decideLive() {
 	count, refused := 0, false
 	for i := range w.parts {
 		if p := &w.parts[i]; p.live {
-			p.decided = p.decided || p.answer.kind != KindContinue
+			if !p.decided {
+				p.hear()
+				p.decided = p.content.kind != KindContinue
+			}
 			count++
-			refused = p.answer.Final() && !p.Shadow
+			refused = p.content.Final() && !p.Shadow
 		}
 	}
 	if count == 1 && refused {
@@ -279,6 +291,9 @@ func (w *Walk) askGroup(from, to int) Verdict {
 	w.await()
 	for i := range group {
 		p := &group[i]
+		if p.wantsContent() && !p.decided {
+			p.hear()
+		}
 		v := p.stuck
 		if !v.Final() && p.wantsContent() {
 			v = p.contentVerdict()
@@ -292,9 +307,14 @@ func (w *Walk) askGroup(from, to int) Verdict {
 	return Continue
 }
 
-// contentVerdict returns what the child's answer on the content means.
+// hear keeps what the child has just said of the content.
+func (p *part) hear() {
+	p.content, p.said = p.answer, Stage(p.call.stage.Load())
+}
+
+// contentVerdict returns what the child's verdict on the content means.
 func (p *part) contentVerdict() Verdict {
-	v := p.answer
+	v := p.content
 	// Edits before a refusal or a failure do not count; before the end there
 	// are none.
 	if !p.decided && (v.kind == KindContinue || v.kind == KindAccept) {
@@ -304,7 +324,7 @@ func (p *part) contentVerdict() Verdict {
 			p.edits = p.call.edits.Len()
 		}
 	}
-	return p.heed(Stage(p.call.stage.Load()), v)
+	return p.heed(p.said, v)
 }
 
 // merge lays the edits of a group of parts over the message.

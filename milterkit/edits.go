@@ -30,7 +30,7 @@ var opNames = [...]string{"", "add header", "insert header", "change header", "d
 	"change sender", "add recipient", "delete recipient", "quarantine", "replace body"}
 
 // String returns the name of the operation as it stands in logs.
-func (o Op) String() string { return opNames[o] }
+func (o Op) String() string { return nameOf(opNames[:], o) }
 
 // Action returns the action that an MTA must offer for the operation.
 func (o Op) Action() Actions {
@@ -173,6 +173,7 @@ func (e *Edits) check(x *Edit) error {
 		if strings.ContainsRune(x.Value, '\r') {
 			x.Value = strings.ReplaceAll(strings.ReplaceAll(x.Value, "\r\n", "\n"), "\r", "")
 		}
+		x.Value = folded(x.Value)
 	case OpAddRecipient, OpDeleteRecipient:
 		if x.Name == "" || x.Name == "<>" {
 			return errors.New(x.Op.String() + ": no address")
@@ -191,5 +192,25 @@ func (e *Edits) check(x *Edit) error {
 // reset makes e ready for another message of an MTA that offers these actions.
 func (e *Edits) reset(offered Actions) {
 	clear(e.list)
+	if cap(e.list) > keptList {
+		e.list = nil
+	}
 	e.list, e.err, e.offered = e.list[:0], nil, offered
+}
+
+// folded returns a value of which every line but the first begins with a blank:
+// the others would be fields of their own. Source: Postfix, cleanup_out_header,
+// which puts a tab there.
+func folded(value string) string {
+	value = strings.TrimRight(value, "\n")
+	if !strings.Contains(value, "\n") {
+		return value
+	}
+	lines := strings.Split(value, "\n")
+	for i, line := range lines[1:] {
+		if line == "" || line[0] != ' ' && line[0] != '\t' {
+			lines[i+1] = "\t" + line
+		}
+	}
+	return strings.Join(lines, "\n")
 }

@@ -184,7 +184,7 @@ func TestViewsOfTheSession(t *testing.T) {
 	if m.Size() != 3 || len(m.Body()) != 2 || m.Get("none") != "" {
 		t.Error("a message's body")
 	}
-	for s, want := range map[Stage]string{StageMessage: "end of message", 0: "no stage", 99: "no stage"} {
+	for s, want := range map[Stage]string{StageMessage: "end of message", 0: "no stage", 99: "unknown (99)"} {
 		if s.String() != want {
 			t.Errorf("%d: %s", s, s)
 		}
@@ -194,5 +194,23 @@ func TestViewsOfTheSession(t *testing.T) {
 	}
 	if OpReplaceBody.String() != "replace body" || OpQuarantine.Action() != wire.ActQuarantine || Op(77).Action() != 0 {
 		t.Error("names of operations")
+	}
+}
+
+// A line of a value can not become a field of its own, and children after it see
+// what is delivered.
+func TestValuesAreFolded(t *testing.T) {
+	for value, want := range map[string]string{
+		" one":                    " one",
+		" a\n b":                  " a\n b",
+		" a\n\tb\n":               " a\n\tb",
+		" a\r\nBcc: x@y\r\n\r\nz": " a\n\tBcc: x@y\n\t\n\tz",
+		"\n":                      "",
+	} {
+		e := Edits{offered: wire.AllActions}
+		e.Append(Edit{Op: OpAddHeader, Name: "X-A", Value: value})
+		if e.err != nil || e.list[0].Value != want {
+			t.Errorf("%q: %q, %v, want %q", value, e.list[0].Value, e.err, want)
+		}
 	}
 }

@@ -26,19 +26,6 @@ var (
 	ErrTooManyGivenUp = errors.New("too many hooks have not returned")
 )
 
-// A ChildError is a failure of one child at one stage, as it is logged.
-type ChildError struct {
-	Child string
-	Stage Stage
-	Err   error
-}
-
-// Error names the child, the stage and what was wrong.
-func (e *ChildError) Error() string { return fmt.Sprintf("%s at %s: %v", e.Child, e.Stage, e.Err) }
-
-// Unwrap returns what was wrong.
-func (e *ChildError) Unwrap() error { return e.Err }
-
 // A PanicError is the reason of a failure when a hook panicked.
 type PanicError struct {
 	Value any    // what was given to panic; nil: runtime.Goexit was called

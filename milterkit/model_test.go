@@ -320,6 +320,7 @@ func (m *model) refusedRcpt(to Address) {
 		}
 		return Continue
 	})
+	m.sess.macros.set(StageRcpt, nil)
 }
 
 func (m *model) data() Verdict {

@@ -2,6 +2,7 @@ package milterkit
 
 import (
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -47,6 +48,8 @@ type messagePart struct {
 	live    bool // it is shown the content while that arrives
 	headed  bool // it was told the header
 	decided bool // its verdict is known before the end
+	content Verdict
+	said    Stage // where it gave that verdict
 
 	// Where the condition is on recipients:
 	shown      bool      // it holds for the recipient at hand
@@ -89,9 +92,10 @@ func (p *part) look(at Stage) {
 	if at < StageRcpt {
 		return
 	}
-	p.env.Recipients = w.env.Recipients
+	// Clipped, so that a child that appends to them makes a copy.
+	p.env.Recipients = slices.Clip(w.env.Recipients)
 	if p.perRcpt() {
-		p.env.Recipients = p.recipients
+		p.env.Recipients = slices.Clip(p.recipients)
 	}
 	if at >= StageHeader && at <= StageMessage {
 		p.msg = Message{Envelope: &p.env, fields: w.header.Fields()}
@@ -185,6 +189,9 @@ func (p *part) tell(at Stage, run func(*call) Verdict) Verdict {
 	v := Continue
 	if at == StageConnect && p.hooks.Connect != nil || at == StageHelo && p.hooks.Helo != nil {
 		v = p.ask(at, run)
+	}
+	if v.kind == KindFail && p.walk.ctx.Err() != nil {
+		return cutShort
 	}
 	p.note(at, v)
 	switch v.kind {
@@ -397,6 +404,10 @@ func (p *part) heed(at Stage, v Verdict) Verdict {
 
 // fail logs a failure within a message, and does what the slot says.
 func (p *part) fail(at Stage, err error) Verdict {
+	if p.walk.ctx.Err() != nil {
+		p.stuck = cutShort
+		return p.stuck
+	}
 	p.walk.warn(p, at, err)
 	return p.due(at, err)
 }
@@ -449,4 +460,9 @@ func (p *part) reset() {
 		}
 	}
 	p.messagePart, p.spent = messagePart{}, 0
+	if p.gone == nil { // else all this is left to the hook that has not returned
+		p.call.edits.reset(0)
+		p.call.piece, p.call.pieces = nil, nil
+		p.msg, p.env = Message{}, Envelope{}
+	}
 }

@@ -257,3 +257,35 @@ func TestNegotiation(t *testing.T) {
 		t.Errorf("to version 2: %+v", n)
 	}
 }
+
+// A message that Close or the end of Shutdown cuts short is put off, in so many
+// words: no default action decides, and nothing is taken unscanned.
+func TestMessageCutShortIsPutOff(t *testing.T) {
+	for _, action := range []milterkit.DefaultAction{milterkit.DefaultAccept, milterkit.DefaultReject} {
+		synctest.Test(t, func(t *testing.T) {
+			started := make(chan struct{})
+			srv, dial, stop := pipeServer(t, 0, milterkit.Slot{DefaultAction: action, Child: childOf("slow", milterkit.Hooks{
+				Message: func(ctx context.Context, _ *milterkit.Message, _ *milterkit.Edits) milterkit.Verdict {
+					close(started)
+					<-ctx.Done()
+					return milterkit.Fail(ctx.Err())
+				},
+			})})
+			m := pipeMTA(t, dial(), miltertest.Offer{Timeout: time.Minute})
+			open(t, m)
+			ok(t)(m.Mail("<a@b>"))
+			ok(t)(m.Rcpt("<c@d>"))
+			go func() {
+				<-started
+				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+				defer cancel()
+				srv.Shutdown(ctx)
+			}()
+			_, r, err := m.EOM()
+			if want := "451 4.3.2 Service not available, try again later"; err != nil || r.Text != want {
+				t.Errorf("%v: %q, %v, want %q", action, r.Text, err, want)
+			}
+			stop()
+		})
+	}
+}

@@ -8,14 +8,16 @@ import (
 
 // report is what the log tells of a message, besides what the Walk knows.
 type report struct {
-	since   time.Time
-	refused int // recipients
-	edits   int // that the MTA was asked for
-	held    bool
+	since time.Time
+	edits int // that the MTA was asked for
+	held  bool
 
-	by      string // the child that decided, or refused the last recipient
-	at      Stage
-	verdict Verdict
+	by string // the child that decided
+	at Stage
+
+	refused   int    // recipients
+	refusedBy string // the child that refused the last of them
+	refusal   Verdict
 }
 
 // begin starts the report of another message.
@@ -23,9 +25,17 @@ func (r *report) begin() { *r = report{since: time.Now()} }
 
 // decide notes a verdict that ended a stage; p is nil if no child gave it.
 func (r *report) decide(p *part, at Stage, v Verdict) {
-	r.by, r.at, r.verdict = "", at, v
-	if p != nil {
-		r.by = p.Child.Name()
+	by := ""
+	if p != nil && v != cutShort {
+		by = p.Child.Name()
+	}
+	switch {
+	case at == StageRcpt && v.kind != KindDiscard:
+		r.refused++
+		r.refusedBy, r.refusal = by, v
+	case at == StageUnknown: // it says nothing of the message
+	default:
+		r.by, r.at = by, at
 		if at < StageMail {
 			p.walk.logRefusedSession(p, at, v)
 		}
@@ -71,7 +81,8 @@ func (w *Walk) logMessage() {
 		attrs = append(attrs, slog.String("by", r.by), slog.String("at", r.at.String()))
 	}
 	if r.refused > 0 {
-		attrs = append(attrs, slog.Int("refused_rcpts", r.refused), slog.String("refusal", r.verdict.String()))
+		attrs = append(attrs, slog.Int("refused_rcpts", r.refused), slog.String("refused_by", r.refusedBy),
+			slog.String("refusal", r.refusal.String()))
 	}
 	if w.size > 0 {
 		attrs = append(attrs, slog.Int64("body", w.size))
@@ -120,19 +131,17 @@ func (p *part) line() string {
 
 // warn logs a failure of a child.
 func (w *Walk) warn(p *part, at Stage, err error) {
+	action := p.defaultAction().String()
+	if p.defaultAction() != p.DefaultAction {
+		action += ", as the MTA offers no " + p.DefaultAction.String()
+	}
 	attrs := []slog.Attr{
 		slog.Uint64("session", w.sess.ID),
 		slog.String("queue_id", w.env.QueueID()),
 		slog.String("milter", p.Child.Name()),
 		slog.String("at", at.String()),
 		slog.String("error", err.Error()),
-	}
-	if w.open {
-		action := p.defaultAction().String()
-		if p.defaultAction() != p.DefaultAction {
-			action += ", as the MTA offers no " + p.DefaultAction.String()
-		}
-		attrs = append(attrs, slog.String("default_action", action))
+		slog.String("default_action", action),
 	}
 	if pe, ok := err.(*PanicError); ok && pe.Stack != nil {
 		attrs = append(attrs, slog.String("stack", string(pe.Stack)))

@@ -39,7 +39,7 @@ type Server struct {
 
 	mu        sync.Mutex
 	closed    bool
-	listeners map[net.Listener]struct{}
+	listeners map[*net.Listener]struct{} // of any type, so by address
 	conns     map[*conn]struct{}
 	sessions  sync.WaitGroup
 }
@@ -53,7 +53,7 @@ const (
 func (s *Server) init() {
 	s.setup.Do(func() {
 		s.ctx, s.cancel = context.WithCancel(context.Background())
-		s.listeners = make(map[net.Listener]struct{})
+		s.listeners = make(map[*net.Listener]struct{})
 		s.conns = make(map[*conn]struct{})
 		s.budget.Max, s.budget.Dir = s.MaxMemory, s.TempDir
 		if s.MaxMemory == 0 {
@@ -75,16 +75,19 @@ func (s *Server) logger() *slog.Logger {
 func (s *Server) Serve(ln net.Listener) error {
 	s.init()
 	defer ln.Close()
+	if s.Dispatcher == nil {
+		return errors.New("milterkit: a Server needs a Dispatcher")
+	}
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
 		return ErrServerClosed
 	}
-	s.listeners[ln] = struct{}{}
+	s.listeners[&ln] = struct{}{}
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
-		delete(s.listeners, ln)
+		delete(s.listeners, &ln)
 		s.mu.Unlock()
 	}()
 	wait := time.Duration(0)
@@ -156,11 +159,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-// Close ends all sessions at once: hooks under way are told to stop, and the
-// MTAs see their connections closed. It waits until all that has ended.
+// Close ends all sessions at once: hooks under way are told to stop, and their
+// clients to try again later (451 4.3.2). It waits until all that has ended.
 func (s *Server) Close() error {
-	s.stopListening((*conn).end)
+	s.init()
 	s.cancel()
+	s.stopListening((*conn).end)
 	s.sessions.Wait()
 	return nil
 }
@@ -172,7 +176,7 @@ func (s *Server) stopListening(end func(*conn)) {
 	defer s.mu.Unlock()
 	s.closed = true
 	for ln := range s.listeners {
-		ln.Close()
+		(*ln).Close()
 	}
 	for c := range s.conns {
 		end(c)

@@ -3,7 +3,6 @@ package milterkit
 import (
 	"iter"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/emersion/go-milter"
@@ -84,12 +83,19 @@ type macro struct{ name, value string }
 // get looks a name up from the last stage back to the first.
 // Source: libmilter's smfi_getsymval.
 func (l *macroLists) get(name string) string {
-	name = bare(name)
 	for st := StageMessage; st >= StageConnect; st-- {
-		for _, m := range l[st] {
-			if bare(m.name) == name {
-				return m.value
-			}
+		if value := l.at(st, name); value != "" {
+			return value
+		}
+	}
+	return ""
+}
+
+// at looks a name up at one stage.
+func (l *macroLists) at(st Stage, name string) string {
+	for _, m := range l[st] {
+		if bare(m.name) == bare(name) {
+			return m.value
 		}
 	}
 	return ""
@@ -139,17 +145,11 @@ type Envelope struct {
 	Sender Address
 
 	// Recipients are those taken so far: by the MTA, by every child, and,
-	// where the child's slot has a condition on recipients, by that.
+	// where the child's slot has a condition on recipients, by that. Its
+	// elements are not to be changed.
 	Recipients []Address
 }
 
 // QueueID returns the MTA's name for the message, or "" while it has none.
 // Postfix has one from DATA on, Sendmail from the start of the session.
 func (e *Envelope) QueueID() string { return e.Macro("i") }
-
-// clone returns a copy of e that shares nothing that changes.
-func (e *Envelope) clone() Envelope {
-	c := *e
-	c.Recipients = slices.Clip(e.Recipients)
-	return c
-}

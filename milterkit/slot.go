@@ -37,19 +37,8 @@ const (
 	DefaultContentTimeout = 4 * time.Minute
 )
 
-func (s *Slot) commandTimeout() time.Duration {
-	if s.CommandTimeout > 0 {
-		return s.CommandTimeout
-	}
-	return DefaultCommandTimeout
-}
-
-func (s *Slot) contentTimeout() time.Duration {
-	if s.ContentTimeout > 0 {
-		return s.ContentTimeout
-	}
-	return DefaultContentTimeout
-}
+func (s *Slot) commandTimeout() time.Duration { return or(s.CommandTimeout, DefaultCommandTimeout) }
+func (s *Slot) contentTimeout() time.Duration { return or(s.ContentTimeout, DefaultContentTimeout) }
 
 // A DefaultAction says what becomes of a message when a child fails. The zero
 // value has the client try again later.
@@ -66,4 +55,4 @@ const (
 var defaultActionNames = [...]string{"tempfail", "accept", "reject", "discard", "quarantine"}
 
 // String returns the action's name as it stands in configuration.
-func (a DefaultAction) String() string { return defaultActionNames[a] }
+func (a DefaultAction) String() string { return nameOf(defaultActionNames[:], a) }

@@ -2,7 +2,6 @@ package milterkit
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -96,11 +95,7 @@ func TestConditionOnRecipients(t *testing.T) {
 	}
 }
 
-func TestChildAndItsErrors(t *testing.T) {
-	err := error(&ChildError{Child: "c", Stage: StageMail, Err: errFault})
-	if !errors.Is(err, errFault) || err.Error() != "c at mail: a fault" {
-		t.Error(err)
-	}
+func TestChildrenOfOneFunction(t *testing.T) {
 	if v := Fail(nil); v.Err() == nil || v.Kind() != KindFail || v.Final() {
 		t.Error(v)
 	}

@@ -20,6 +20,7 @@ const (
 )
 
 var stageNames = [stages]string{
+	0:            "no stage",
 	StageConnect: "connect",
 	StageHelo:    "helo",
 	StageMail:    "mail",
@@ -32,9 +33,4 @@ var stageNames = [stages]string{
 }
 
 // String returns the stage's name as it stands in logs.
-func (s Stage) String() string {
-	if s < stages && stageNames[s] != "" {
-		return stageNames[s]
-	}
-	return "no stage"
-}
+func (s Stage) String() string { return nameOf(stageNames[:], s) }

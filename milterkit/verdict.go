@@ -6,7 +6,8 @@ import (
 )
 
 // A Verdict is a child's answer. The zero Verdict is Continue: no news is
-// good news. Verdicts can be compared with ==.
+// good news. Verdicts can be compared with ==, as far as the errors of a [Fail]
+// can.
 type Verdict struct {
 	kind  Kind
 	reply string // SMTP reply lines joined by CRLF; "": the MTA's own words
@@ -28,7 +29,15 @@ const (
 var kindNames = [...]string{"continue", "accept", "fail", "discard", "tempfail", "reject"}
 
 // String returns the kind's name as it stands in logs and in configuration.
-func (k Kind) String() string { return kindNames[k] }
+func (k Kind) String() string { return nameOf(kindNames[:], k) }
+
+// nameOf returns the name of a value, also of one that has none.
+func nameOf[T ~uint8](names []string, v T) string {
+	if int(v) < len(names) && names[v] != "" {
+		return names[v]
+	}
+	return fmt.Sprintf("unknown (%d)", v)
+}
 
 var (
 	// Continue lets the message go on to the next child and the next stage.
@@ -41,6 +50,10 @@ var (
 	// Discard has the MTA take the message and throw it away.
 	Discard = Verdict{kind: KindDiscard}
 )
+
+// cutShort is the answer where the caller's ctx is done: no child is to blame,
+// and no default action decides.
+var cutShort = TempFail("4.3.2 Service not available, try again later")
 
 // Reject refuses for good, with code 550. text is what the client is told,
 // with or without an enhanced status code: "5.7.1 no relaying" or "no

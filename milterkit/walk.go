@@ -13,8 +13,9 @@ import (
 const progressEvery = 5 * time.Second
 
 // endTimeout bounds all children together at the end of a message, and at that
-// of a session, where they are told and not asked.
-const endTimeout = 5 * time.Second
+// of a session, where they are told and not asked. The MTA may be waiting for its
+// next answer already, whose own time begins after this.
+const endTimeout = time.Second
 
 // Memory is what the bytes of a message stand in. A Walk holds on to it for a
 // hook that does not return, for as long as that may look at it.
@@ -173,9 +174,7 @@ func (w *Walk) Rcpt(ctx context.Context, to Address) Verdict {
 	switch {
 	case v.kind == KindDiscard:
 		w.ended = v
-	case v.Final():
-		w.report.refused++
-	default:
+	case !v.Final():
 		// What hooks were shown of these lists is never written to again.
 		w.env.Recipients = append(w.env.Recipients, to)
 		for i := range w.parts {
@@ -194,6 +193,7 @@ func (w *Walk) RefusedRcpt(ctx context.Context, to Address) {
 	}
 	w.begin(ctx, StageRcpt)
 	w.each(func(p *part) Verdict { p.refusedRcpt(to); return Continue })
+	w.sess.macros.set(StageRcpt, nil) // they say that it was refused
 }
 
 // Data tells of DATA. A refusal refuses the command; the message may still go
