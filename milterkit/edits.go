@@ -202,7 +202,6 @@ func (e *Edits) reset(offered Actions) {
 // the others would be fields of their own. Source: Postfix, cleanup_out_header,
 // which puts a tab there.
 func folded(value string) string {
-	value = strings.TrimRight(value, "\n")
 	if !strings.Contains(value, "\n") {
 		return value
 	}

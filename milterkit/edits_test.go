@@ -203,9 +203,9 @@ func TestValuesAreFolded(t *testing.T) {
 	for value, want := range map[string]string{
 		" one":                    " one",
 		" a\n b":                  " a\n b",
-		" a\n\tb\n":               " a\n\tb",
+		" a\n\tb\n":               " a\n\tb\n\t",
 		" a\r\nBcc: x@y\r\n\r\nz": " a\n\tBcc: x@y\n\t\n\tz",
-		"\n":                      "",
+		"\n":                      "\n\t",
 	} {
 		e := Edits{offered: wire.AllActions}
 		e.Append(Edit{Op: OpAddHeader, Name: "X-A", Value: value})

@@ -113,6 +113,8 @@ func fieldEdits() []scene {
 			check: has("\nx-one: 3\nX-Added: end\n\n")},
 		{name: "add-folded", first: editing(func(m m) error { return m.AddHeader("X-Added", "one\n\ttwo\n three") }),
 			check: has("\nX-Added: one\n\ttwo\n three\n\n")},
+		{name: "add-unfolded", first: editing(func(m m) error { return m.AddHeader("X-Added", "one\nBcc: two\n\nthree\n") }),
+			check: has("\nX-Added: one\n\tBcc: two\n")},
 		{name: "add-twice", first: editing(func(m m) error { return all(m.AddHeader("X-Added", "a"), m.AddHeader("X-Added", "b")) }),
 			check: has("\nX-Added: a\nX-Added: b\n\n")},
 		{name: "add-8bit", first: editing(func(m m) error { return m.AddHeader("X-Added", "gr\xfc\xdfe") }),

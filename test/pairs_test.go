@@ -20,6 +20,8 @@ func pairs() []scene {
 				m.ChangeHeader(2, "X-One", ""), m.ReplaceBody([]byte("A new body.\r\n")))
 		}), second: script{saw: true},
 			check: has(`; X-Top:"t"; `, `Subject:"changed"; `, `X-Added:"by first"; 13 bytes "A new body.\r\n"`)},
+		{name: "second-sees-folds", first: editing(func(m m) error { return m.AddHeader("X-Added", "one\nBcc: two\n\nthree") }),
+			second: script{saw: true}, check: has(`X-Added:"one\n\tBcc: two\n\t\n\tthree"`)},
 		{name: "second-numbers-after-first", first: editing(func(m m) error { return m.ChangeHeader(1, "X-One", "") }),
 			second: editing(func(m m) error { return m.ChangeHeader(2, "X-One", "was 3") }),
 			check:  has("\nX-Other: o\nX-One: 2\nX-One: was 3\n\n")},
