@@ -2,7 +2,6 @@
 
 GO      ?= go
 FUZZ    ?= 60s
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
 # Every fuzz target: package and name.
 FUZZERS = $(shell grep -rHoE '^func Fuzz[A-Za-z]+' --include='*_test.go' . | sed -E 's|^\./(.*)/[^/]*:func (.*)|\1:\2|')
@@ -10,10 +9,10 @@ FUZZERS = $(shell grep -rHoE '^func Fuzz[A-Za-z]+' --include='*_test.go' . | sed
 .PHONY: build demo help test test-quick test-real test-alloc test-long fuzz cover install-test-deps
 
 build: ## the program, as bin/milterkit
-	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/milterkit ./cmd/milterkit
+	$(GO) build -trimpath -o bin/milterkit ./cmd/milterkit
 
-demo: ## play real messages past a chain of filters, and show who said what
-	$(GO) run ./cmd/milterkit demo
+demo: build ## play real messages past a chain of filters, and show who said what
+	bin/milterkit demo
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' Makefile | column -t -s '|'

@@ -29,7 +29,7 @@ func lookupAccount(name string) (*account, error) {
 		}
 	}
 	if errors.As(err, new(user.UnknownUserError)) {
-		return nil, fmt.Errorf("the system has no user %q", name)
+		return nil, fmt.Errorf("the system has no user %q; make it with useradd --system, or name another", name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("user %q: %w", name, err)

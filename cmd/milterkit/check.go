@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milterkit/sdk/cmd/milterkit/internal/config"
+	"github.com/milterkit/sdk/cmd/milterkit/internal/listen"
 	"github.com/milterkit/sdk/milterkit/remote"
 )
 
@@ -28,7 +29,7 @@ serve does, so that it may do what serve may do.
 Exit status: 0 when the configuration is good, also where a milter does not
 answer; 78 when it is wrong.`,
 		Example: "  milterkit check --config /etc/milterkit/milterkit.toml",
-		Args:    cobra.NoArgs,
+		Args:    onlyFlags,
 	}
 	file := configFlag(c)
 	noConnect := c.Flags().Bool("no-connect", false, "do not ask the milters")
@@ -53,6 +54,14 @@ func check(stdout, stderr io.Writer, file string, connect bool) error {
 	}
 	if warning != "" {
 		fmt.Fprintln(stdout, "warning:", warning)
+	}
+	for _, s := range c.Server.Listen.V {
+		if s.Network != "unix" {
+			continue
+		}
+		if err := listen.CheckFolder(s.Addr); err != nil { // it may come later: /run is empty after boot
+			fmt.Fprintf(stdout, "warning: %s: %v, and serve will want it\n", s, err)
+		}
 	}
 	if account != nil {
 		if err := account.become(); err != nil {

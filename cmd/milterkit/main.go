@@ -91,7 +91,9 @@ server has one socket, and milterkit takes each message past any number of
 filters, in the order of one file.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Version:       version(),
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(
 		newServeCommand(),
 		newCheckCommand(),
@@ -102,6 +104,14 @@ filters, in the order of one file.`,
 		newVersionCommand(),
 	)
 	return root
+}
+
+// onlyFlags refuses arguments, of which a file is the likeliest.
+func onlyFlags(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s takes no argument; did you mean --config %s?", c.CommandPath(), args[0])
+	}
+	return nil
 }
 
 // configFlag is the flag that the commands have in common.

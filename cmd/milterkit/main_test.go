@@ -94,6 +94,7 @@ func TestExitStatus(t *testing.T) {
 		stderr string
 	}{
 		{[]string{"version"}, exitOK, ""},
+		{[]string{"--version"}, exitOK, ""},
 		{[]string{"check", "--config", good}, exitOK, ""},
 		{[]string{"check", "-config", good, "--no-connect"}, exitOK, ""},
 		{[]string{"check", "-config=" + good}, exitOK, ""},
@@ -105,7 +106,7 @@ func TestExitStatus(t *testing.T) {
 		{[]string{"serve", "-c", missing}, exitConfig, missing + ": the configuration cannot be read: no such file or directory\n"},
 		{[]string{"sreve"}, exitUsage, "milterkit: unknown command \"sreve\" for \"milterkit\"\n\nDid you mean this?\n\tserve\n\nTry milterkit --help.\n"},
 		{[]string{"serve", "--confg", good}, exitUsage, "milterkit: unknown flag: --confg\nTry milterkit serve --help.\n"},
-		{[]string{"serve", "twice"}, exitUsage, "milterkit: unknown command \"twice\" for \"milterkit serve\"\nTry milterkit serve --help.\n"},
+		{[]string{"serve", "twice"}, exitUsage, "milterkit: milterkit serve takes no argument; did you mean --config twice?\nTry milterkit serve --help.\n"},
 	} {
 		status, _, stderr := end(t, c.args...)
 		if status != c.status || stderr != c.stderr {

@@ -64,7 +64,7 @@ func (o *sendOptions) declare(f *pflag.FlagSet) {
 	f.StringVar(&o.date, "date", "", "`TIME` of sending, as 2006-01-02T15:04:05Z (default: now)")
 
 	f.Uint32Var(&o.version, "version", wire.MaxVersion, "protocol `VERSION`, 2 to 6")
-	f.StringVar(&o.actions, "actions", "", "`NAMES` of the actions offered, by commas; all, none, and -NAME to leave one out (default: those of the version)")
+	f.StringVar(&o.actions, "actions", "", "`NAMES` of the actions offered, by commas; all, none, and -NAME to leave one out (default: all)")
 	f.StringVar(&o.steps, "steps", "", "`NAMES` of the steps offered, in the same way")
 	f.BoolVar(&o.sendmail, "sendmail", false, "behave as Sendmail does, not as Postfix")
 	f.DurationVar(&o.timeout, "timeout", 0, "`TIME` to wait for each answer (default: as Postfix, 30s, and 5m for content)")

@@ -33,7 +33,7 @@ get shutdown_timeout. A second signal ends it at once.
 Exit status: 0 after a signal, 1 after a failure, 2 for wrong usage, 78 when the
 configuration is wrong.`,
 		Example: "  milterkit serve --config /etc/milterkit/milterkit.toml",
-		Args:    cobra.NoArgs,
+		Args:    onlyFlags,
 	}
 	file := configFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {

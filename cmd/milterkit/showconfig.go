@@ -12,7 +12,7 @@ func newShowConfigCommand() *cobra.Command {
 loaded again. Behind each value stands where it came from: a file and line, or
 "default".`,
 		Example: "  milterkit show-config --config /etc/milterkit/milterkit.toml",
-		Args:    cobra.NoArgs,
+		Args:    onlyFlags,
 	}
 	file := configFlag(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON: each value with where it came from")

@@ -16,12 +16,17 @@ func newVersionCommand() *cobra.Command {
 		Example: "  milterkit version",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			version := "unknown"
-			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-				version = info.Main.Version
-			}
-			_, err := fmt.Fprintf(c.OutOrStdout(), "milterkit %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintln(c.OutOrStdout(), version())
 			return err
 		},
 	}
+}
+
+// version tells what this program is and what it was built with.
+func version() string {
+	v := "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		v = info.Main.Version
+	}
+	return fmt.Sprintf("milterkit %s %s %s/%s", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

@@ -183,7 +183,7 @@ func (c *conn) ensure(ctx context.Context, s *milterkit.Session) (fresh bool, er
 	if err != nil {
 		// A hook that was told to stop tells nothing of the milter, unless it
 		// has waited for long.
-		if !errors.Is(err, errTerms) && (ctx.Err() == nil || time.Since(began) >= longWait) {
+		if !errors.Is(err, errTerms) && !errors.Is(err, errBusy) && (ctx.Err() == nil || time.Since(began) >= longWait) {
 			c.m.goneDown(err)
 		}
 		return false, err

@@ -15,7 +15,8 @@
 // be told something. It is never used for another session: most milters take no
 // QUIT_NC. A connection that broke is opened anew for the next message of the
 // session, and the milter told what happened so far; what it says against that
-// holds for the rest of the session. A milter that cannot be reached is looked for in the background, and costs sessions nothing meanwhile.
+// holds for the rest of the session. A milter that cannot be reached is looked
+// for in the background, and costs sessions nothing meanwhile.
 //
 // The package uses the public hooks of milterkit only.
 package remote
@@ -29,6 +30,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/milterkit/sdk/milterkit"
@@ -73,6 +75,13 @@ const (
 // longWait is how long a hook must have waited for the milter to be taken for
 // down although the hook was told to stop.
 const longWait = time.Second
+
+// dialAgain is the time between two attempts at a socket whose queue is full.
+const dialAgain = 10 * time.Millisecond
+
+// errBusy says that a milter takes no more connections just now. That is one
+// session's bad luck, and does not make the milter one that is down.
+var errBusy = errors.New("its queue of connections is full")
 
 // ErrDown is the reason of a failure while the milter is known not to be there.
 var ErrDown = errors.New("the milter is down")
@@ -150,6 +159,15 @@ func (m *Milter) open(ctx context.Context, actions milterkit.Actions) (l link, e
 		dial = new(net.Dialer).DialContext
 	}
 	nc, err := dial(ctx, m.Network, m.Addr)
+	for errors.Is(err, syscall.EAGAIN) {
+		// The queue of a unix socket is full: the milter is there, and busy.
+		select {
+		case <-ctx.Done():
+			return l, fmt.Errorf("%w: %w", errBusy, err)
+		case <-time.After(dialAgain):
+		}
+		nc, err = dial(ctx, m.Network, m.Addr)
+	}
 	if err != nil {
 		return l, err
 	}

@@ -195,14 +195,23 @@ func hand(path string, owner Owner) (fs.FileInfo, error) {
 	return file, nil
 }
 
-// makeWay removes a socket that nobody listens on. Anything else that is there
-// stays, and is an error.
-func makeWay(path string) error {
+// CheckFolder reports whether there can be a socket at path: whether the folder
+// that it is to be in exists.
+func CheckFolder(path string) error {
 	dir := filepath.Dir(path)
 	if fi, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("the directory %s does not exist", dir)
 	} else if err == nil && !fi.IsDir() {
 		return fmt.Errorf("%s is not a directory", dir)
+	}
+	return nil
+}
+
+// makeWay removes a socket that nobody listens on. Anything else that is there
+// stays, and is an error.
+func makeWay(path string) error {
+	if err := CheckFolder(path); err != nil {
+		return err
 	}
 	fi, err := os.Lstat(path)
 	switch {
