@@ -304,7 +304,20 @@ func (w *Walk) askGroup(from, to int) Verdict {
 		}
 	}
 	w.merge(group)
+	if len(w.content.newBody) > 0 && w.wantBody(w.parts[to:]) {
+		w.body = asLines(w.body)
+	}
 	return Continue
+}
+
+// wantBody reports whether any of the parts will look at the body.
+func (w *Walk) wantBody(parts []part) bool {
+	for i := range parts {
+		if p := &parts[i]; p.wantsContent() && (p.hooks.Body != nil || p.hooks.Message != nil) {
+			return true
+		}
+	}
+	return false
 }
 
 // hear keeps what the child has just said of the content.
@@ -381,7 +394,7 @@ func (w *Walk) keepEdit(e Edit) {
 		w.content.quarantine = append(w.content.quarantine, e)
 	case OpReplaceBody:
 		w.content.newBody = append(w.content.newBody[:0], e)
-		w.body = asLines(e.Body)
+		w.body = e.Body
 	}
 }
 

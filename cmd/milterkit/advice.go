@@ -2,9 +2,12 @@ package main
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"os/user"
 	"strconv"
+	"time"
 
 	"github.com/milterkit/sdk/cmd/milterkit/internal/config"
 	"github.com/milterkit/sdk/milterkit"
@@ -25,6 +28,17 @@ func advice(c *config.Config) []string {
 	if inMemory(c.Server.TempDir.V) {
 		notes = append(notes, fmt.Sprintf("temp_dir %s is in memory, so what max_memory bounds takes memory all the same", c.Server.TempDir.V))
 	}
+	if c.Server.StageTimeout.V >= 30*time.Second {
+		notes = append(notes, "stage_timeout is not below the 30s that Postfix waits by default (milter_command_timeout)")
+	}
+	if c.Server.MessageTimeout.V >= 300*time.Second {
+		notes = append(notes, "message_timeout is not below the 300s that Postfix waits by default (milter_content_timeout)")
+	}
+	for _, s := range c.Server.Listen.V {
+		if host, _, err := net.SplitHostPort(s.Addr); err == nil && s.Network != "unix" && !loopback(host) {
+			notes = append(notes, fmt.Sprintf("%s can be reached from other machines, and milters ask nobody who he is", s))
+		}
+	}
 	if len(c.Enabled()) == 0 {
 		notes = append(notes, "no milter is enabled: every message passes")
 	}
@@ -34,4 +48,10 @@ func advice(c *config.Config) []string {
 		}
 	}
 	return notes
+}
+
+// loopback reports whether only this machine can reach a host's address.
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
 }

@@ -38,3 +38,24 @@ func TestAdvice(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// Times that Postfix does not wait, and sockets that others can reach, are told.
+func TestTimesAndReachThatAreDoubtful(t *testing.T) {
+	c, err := config.Parse("f", []byte(`[server]
+listen = ["inet:8890@192.0.2.1", "inet:8890@127.0.0.1"]
+stage_timeout = "1m"
+message_timeout = "10m"
+`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	notes := strings.Join(advice(c), "\n")
+	for _, want := range []string{"below the 30s", "below the 300s", "inet:8890@192.0.2.1 can be reached", "no milter is enabled"} {
+		if !strings.Contains(notes, want) {
+			t.Errorf("no %q in:\n%s", want, notes)
+		}
+	}
+	if strings.Contains(notes, "127.0.0.1 can") {
+		t.Error(notes)
+	}
+}
