@@ -204,10 +204,10 @@ func (d *daemon) run(signals <-chan os.Signal) error {
 // stop lets messages under way end for as long as shutdown_timeout, or until
 // the next signal.
 func (d *daemon) stop(signals <-chan os.Signal) {
-	d.tell("STOPPING=1")
 	if d.status != nil {
 		d.status.ready.Store(false)
 	}
+	d.tell("STOPPING=1")
 	ctx, cancel := context.WithTimeout(context.Background(), d.config.Server.ShutdownTimeout.V)
 	defer cancel()
 	done := make(chan error, 1)

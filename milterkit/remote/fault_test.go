@@ -1,6 +1,8 @@
 package remote_test
 
 import (
+	"context"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -67,8 +69,18 @@ func testFault(t *testing.T, cmd byte, fault Fault) {
 	r.idle(1)
 }
 
+// A lateReader reads what has come some time ago, so that all that a filter says
+// in one go is there.
+type lateReader struct{ *net.UnixConn }
+
+func (l lateReader) Read(b []byte) (int, error) {
+	time.Sleep(50 * time.Millisecond)
+	return l.UnixConn.Read(b)
+}
+
 // An answer too many to a piece of the body would pass for the verdict on the
-// message.
+// message. It is noticed when it has come before the end of the message is told;
+// one that comes later nobody can tell from the verdict.
 func TestAnswerTooManyIsNotTakenForTheVerdict(t *testing.T) {
 	t.Parallel()
 	for _, cmd := range []byte{wire.CmdRcpt, wire.CmdData, wire.CmdHeader, wire.CmdBody} {
@@ -80,7 +92,15 @@ func TestAnswerTooManyIsNotTakenForTheVerdict(t *testing.T) {
 			r := newRig(t, Script{Steps: steps, On: map[byte][]Answer{
 				cmd:         {a},
 				wire.CmdEOM: {{Text: "550 5.7.1 spam"}},
-			}}).greet()
+			}})
+			r.child.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				nc, err := new(net.Dialer).DialContext(ctx, network, addr)
+				if err != nil {
+					return nil, err
+				}
+				return lateReader{nc.(*net.UnixConn)}, nil
+			}
+			r.greet()
 			v := r.mail()
 			for _, next := range []func() milterkit.Verdict{func() milterkit.Verdict { return r.rcpt("<b@example.net>") }, r.data,
 				func() milterkit.Verdict { return r.letter().Verdict }} {
