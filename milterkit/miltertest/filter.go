@@ -84,8 +84,8 @@ func (f *Filter) accept(ln net.Listener) error {
 		s := f.newSession(conn)
 		go func() {
 			defer f.release(conn)
+			defer f.sessionEnded() // the MTA sees by then that it has
 			defer conn.Close()
-			defer f.sessionEnded()
 			s.serve()
 		}()
 	}
