@@ -137,6 +137,10 @@ func openUnix(path string, owner Owner) (net.Listener, fs.FileInfo, error) {
 	return ln, file, nil
 }
 
+// umask is held by who has changed the process's umask: two at once would leave
+// it changed.
+var umask sync.Mutex
+
 // bindUnix makes a socket that has its mode and group, and refuses
 // connections. The umask has the mode right from the first moment. A private
 // directory and a rename would do as well, but then ss(8) and lsof(8) show the
@@ -152,9 +156,11 @@ func bindUnix(path string, owner Owner) (*os.File, fs.FileInfo, error) {
 		return nil, nil, os.NewSyscallError("socket", err)
 	}
 	f := os.NewFile(uintptr(fd), path)
+	umask.Lock()
 	old := syscall.Umask(0o777 &^ int(owner.Mode))
 	err = syscall.Bind(fd, &syscall.SockaddrUnix{Name: path})
 	syscall.Umask(old)
+	umask.Unlock()
 	if err != nil {
 		f.Close()
 		return nil, nil, os.NewSyscallError("bind", err)
