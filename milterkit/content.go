@@ -111,7 +111,7 @@ func (w *Walk) EndOfHeader(ctx context.Context) {
 		}
 	}
 	w.await()
-	w.decideLive()
+	w.decideLive(StageHeader)
 	for i := range w.parts {
 		w.keep = w.keep || w.parts[i].needsBody()
 	}
@@ -149,7 +149,7 @@ func (w *Walk) Body(ctx context.Context, piece []byte) {
 	}
 	if asked {
 		w.await()
-		w.decideLive()
+		w.decideLive(StageBody)
 		w.endContent()
 	}
 }
@@ -247,13 +247,13 @@ func (p *part) needsBody() bool {
 	return p.hooks.Message != nil || p.hooks.Body != nil
 }
 
-// decideLive looks at what the children of the first group have said so far.
-// If it is one child alone and it refuses, nobody will want the body.
-func (w *Walk) decideLive() {
+// decideLive looks at what the children of the first group have just said. If it
+// is one child alone and it refuses, nobody will want the body.
+func (w *Walk) decideLive(at Stage) {
 	count, refused := 0, false
 	for i := range w.parts {
 		if p := &w.parts[i]; p.live {
-			if !p.decided {
+			if !p.decided && (at == StageHeader || p.hooks.Body != nil) {
 				p.hear()
 				p.decided = p.content.kind != KindContinue
 			}

@@ -34,6 +34,24 @@ func TestVerdictOnTheContentStands(t *testing.T) {
 	}
 }
 
+// What a child says of a command is not its verdict on the content.
+func TestAnswerToACommandIsNoVerdictOnTheContent(t *testing.T) {
+	reader := native("reader", Hooks{Body: func(context.Context, *Message, []byte) Verdict { return Continue }})
+	d := quietDispatcher(t, Slot{Child: native("grumbler", Hooks{
+		Unknown: func(context.Context, *Session, string) Verdict { return Reject("5.5.1 what?") },
+		Message: func(context.Context, *Message, *Edits) Verdict { return Continue },
+	})}, Slot{Child: reader, Together: true})
+	w := d.Walk(wire.AllActions)
+	defer w.Close()
+	w.Connect(ctxTest, "host", FamilyUnknown, "", 0)
+	w.Mail(ctxTest, NewAddress("<a@b>"))
+	w.Rcpt(ctxTest, NewAddress("<c@d>"))
+	w.Body(ctxTest, []byte("one"))
+	wantVerdict(t, "unknown", w.Unknown(ctxTest, "FOO"), Reject("5.5.1 what?"))
+	w.Body(ctxTest, []byte("two"))
+	wantVerdict(t, "end of message", w.EndOfMessage(ctxTest).Verdict, Continue)
+}
+
 // A child that appends to the recipients it is shown makes a copy.
 func TestRecipientsAreTheChildsOwn(t *testing.T) {
 	var kept []Address
