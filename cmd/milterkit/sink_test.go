@@ -36,7 +36,15 @@ func (l *lockedBuffer) String() string {
 // returns all that it printed and its error.
 func sink(t *testing.T, args ...string) (socket string, stop func(after string) (string, error)) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "s")
+	return sinkIn(t, t.TempDir(), args...)
+}
+
+// sinkIn is sink with its socket in dir. What makes a socket changes the umask
+// of the process for a moment, so tests that run side by side make their
+// directories beforehand.
+func sinkIn(t *testing.T, dir string, args ...string) (socket string, stop func(after string) (string, error)) {
+	t.Helper()
+	path := filepath.Join(dir, "s")
 	ctx, cancel := context.WithCancel(t.Context())
 	out := &lockedBuffer{}
 	c := newSinkCommand()

@@ -14,11 +14,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// multiplexer serves a configuration with one milter, at socket, and returns
-// the socket in front of it.
-func multiplexer(t *testing.T, socket string) string {
+// multiplexer serves a configuration with one milter, at socket, in dir, and
+// returns the socket in front of it.
+func multiplexer(t *testing.T, dir, socket string) string {
 	t.Helper()
-	dir := t.TempDir()
 	front := filepath.Join(dir, "m")
 	file := filepath.Join(dir, "milterkit.toml")
 	text := fmt.Sprintf("[server]\nlisten = [\"unix:%s\"]\n[[milter]]\nname = \"sink\"\nsocket = %q\n", front, socket)
@@ -127,11 +126,12 @@ func TestSendSeesTheSameThroughServe(t *testing.T) {
 		cases["edit: "+name] = args
 	}
 	for name, args := range cases {
+		dir := t.TempDir()
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			socket, _ := sink(t, append(args, "--quiet")...)
+			socket, _ := sinkIn(t, dir, append(args, "--quiet")...)
 			want := sent(t, socket, mail)
-			got := sent(t, multiplexer(t, socket), mail)
+			got := sent(t, multiplexer(t, dir, socket), mail)
 			if d := cmp.Diff(want, got); d != "" {
 				t.Errorf("straight (-) and through milterkit (+):\n%s", d)
 			}
