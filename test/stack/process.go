@@ -67,7 +67,7 @@ func (d *daemon) launch(r *Root, name, dir string, cred *syscall.Credential, env
 	cmd.Dir = dir
 	cmd.Env = append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=" + dir}, env...)
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: cred, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = attributes(cred)
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("stack: %s: %w", name, err)
 	}
