@@ -70,10 +70,11 @@ type Hooks struct {
 
 	// Reset is called after each message that the child was told of, however
 	// it ended: taken, refused, aborted by the client, or lost with the
-	// connection.
+	// connection. It must return soon: the MTA may be waiting already for the
+	// answer to what it said next.
 	Reset func()
 
-	// Close is called once, when the session ends.
+	// Close is called once, when the session ends. It must return soon too.
 	Close func()
 
 	// Macros names the macros that the child would like to have at a stage,

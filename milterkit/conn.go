@@ -103,8 +103,9 @@ func (c *conn) serve() {
 func (c *conn) guardedLoop() (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = &PanicError{Value: r, Stack: debug.Stack()}
-			c.s.logger().Error("bug in milterkit: please report it", "error", err, "stack", string(debug.Stack()))
+			stack := debug.Stack()
+			err = &PanicError{Value: r, Stack: stack}
+			c.s.logger().Error("bug in milterkit: please report it", "error", err, "stack", string(stack))
 		}
 	}()
 	return c.loop()

@@ -37,7 +37,7 @@ func (r *report) decide(p *part, at Stage, v Verdict) {
 	default:
 		r.by, r.at = by, at
 		if at < StageMail {
-			p.walk.logRefusedSession(p, at, v)
+			p.walk.logRefusedSession(by, at, v)
 		}
 	}
 }
@@ -50,9 +50,9 @@ func (s *Session) client() string {
 	return s.Host + "[" + s.Addr + "]"
 }
 
-func (w *Walk) logRefusedSession(p *part, at Stage, v Verdict) {
+func (w *Walk) logRefusedSession(by string, at Stage, v Verdict) {
 	w.d.logger().Info("session refused",
-		"session", w.sess.ID, "client", w.sess.client(), "by", p.Child.Name(), "at", at.String(), "verdict", v.String())
+		"session", w.sess.ID, "client", w.sess.client(), "by", by, "at", at.String(), "verdict", v.String())
 }
 
 // logMessage writes the one line that each message gets.

@@ -10,8 +10,9 @@ type Slot struct {
 	// When says whether the child takes part. The zero Condition always holds.
 	When Condition
 
-	// CommandTimeout bounds one hook up to Data, Unknown and Reset. Zero:
-	// DefaultCommandTimeout.
+	// CommandTimeout bounds one hook up to Data, and Unknown. Zero:
+	// DefaultCommandTimeout. (Reset and Close have a second, for all children
+	// together.)
 	CommandTimeout time.Duration
 
 	// ContentTimeout bounds each of the hooks Header, Body and Message; a

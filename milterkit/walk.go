@@ -29,7 +29,8 @@ type Memory interface {
 // at a time. A stage that the MTA leaves out may be left out.
 //
 // The verdict that a method returns is what the MTA is to be told: Continue,
-// Discard, or a refusal. Where ctx is done, hooks under way are told to stop.
+// Discard, or a refusal. Where ctx is done, hooks under way are told to stop, and
+// the answer is 451 4.3.2: no child is to blame, and no default action decides.
 type Walk struct {
 	// OnProgress, where it is set, is called every five seconds while hooks
 	// run, so that the MTA can be told to wait.
