@@ -30,11 +30,9 @@ func (c *conn) proceed(cmd byte) error {
 	return c.write()
 }
 
-// progress tells the MTA that work goes on. Postfix takes that at any stage,
-// Sendmail only at the end of a message.
+// progress tells the MTA that work goes on, where it takes that.
 func (c *conn) progress() {
-	atEnd := c.w.stage >= StageHeader && c.w.stage <= StageMessage
-	if !c.waiting || !atEnd && !strings.HasPrefix(c.w.sess.Macro("v"), "Postfix") {
+	if !c.waiting || !c.w.mta().takesProgress(c.w.stage) {
 		return
 	}
 	// A broken connection shows when the answer is written.
@@ -54,8 +52,7 @@ func appendVerdict(dst []byte, v Verdict) []byte {
 	case v.kind == KindDiscard:
 		return wire.AppendFrame(dst, wire.RepDiscard, nil)
 	case v.reply != "":
-		// Sendmail takes the text for a format string, and Postfix follows.
-		return wire.AppendReplyCode(dst, []byte(strings.ReplaceAll(v.reply, "%", "%%")))
+		return wire.AppendReplyCode(dst, []byte(asFormat(v.reply)))
 	case v.kind == KindReject:
 		return wire.AppendFrame(dst, wire.RepReject, nil)
 	case v.kind == KindTempFail:

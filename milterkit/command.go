@@ -3,7 +3,6 @@ package milterkit
 import (
 	"fmt"
 	"iter"
-	"strings"
 
 	"github.com/milterkit/sdk/milterkit/wire"
 )
@@ -166,8 +165,7 @@ func (c *conn) rcpt(p []byte) error {
 		return err
 	}
 	return c.ask(wire.CmdRcpt, func() Verdict {
-		// Source: SMFIP_RCPT_REJ in libmilter's xxfi_envrcpt.
-		if c.answer.Steps&wire.RefusedRcpts != 0 && c.w.sess.macros.at(StageRcpt, "rcpt_mailer") == "error" {
+		if c.answer.Steps&wire.RefusedRcpts != 0 && c.w.sess.macros.at(StageRcpt, "rcpt_mailer") == mailerError {
 			c.w.RefusedRcpt(c.s.ctx, to)
 			return Continue
 		}
@@ -218,10 +216,8 @@ func (c *conn) headerField(p []byte) error {
 		c.w.Refuse(Reply(552, fmt.Sprintf("5.3.4 Message header is longer than %d bytes", limit)))
 		return c.proceed(wire.CmdHeader)
 	}
-	// Where the space after the colon was eaten it is put back, in the place of
-	// the NUL before the value. Only a blank is eaten, so a value that begins
-	// with a tab or a fold never had one.
-	if c.answer.Steps&wire.LeadingSpace == 0 && len(value) > 0 && !strings.ContainsRune("\t\n", rune(value[0])) {
+	// The space is put back in the place of the NUL before the value.
+	if eatsSpace(c.answer.Steps, value) {
 		p[len(name)] = ' '
 		value = p[len(name) : len(name)+1+len(value)]
 	}

@@ -94,10 +94,8 @@ func (w *Walk) EndOfHeader(ctx context.Context) {
 	w.beginContent(ctx, StageHeader)
 	defer w.endContent()
 	from, to := w.firstGroup()
-	if w.sendmail() {
-		// It gives up a filter that does not read for 10 s (its timeout S), and
-		// nothing can be said meanwhile: all hooks wait for the end of the message.
-		from, to = 0, 0
+	if !w.mta().feedsPatiently() {
+		from, to = 0, 0 // all hooks wait for the end of the message
 	}
 	for i := from; i < to; i++ {
 		p := &w.parts[i]
@@ -192,10 +190,7 @@ func (w *Walk) Refuse(v Verdict) {
 func (w *Walk) beginContent(ctx context.Context, at Stage) {
 	w.begin(ctx, at)
 	w.contentSince = time.Now()
-	limit := or(w.d.MessageTimeout, DefaultMessageTimeout)
-	if w.sendmail() {
-		limit = min(limit, sendmailMessageTimeout)
-	}
+	limit := w.mta().messageTimeout(or(w.d.MessageTimeout, DefaultMessageTimeout))
 	w.until = w.contentSince.Add(limit - w.spent)
 }
 

@@ -43,16 +43,6 @@ const (
 	DefaultMaxGivenUp     = 100
 )
 
-// sendmailStageTimeout bounds all children together at a stage before the
-// content: Sendmail waits 10 s for an answer there (its timeout R), and takes
-// no progress. Source: sendmail/milter.c.
-const sendmailStageTimeout = 8 * time.Second
-
-// sendmailMessageTimeout bounds all children together on the content: Sendmail
-// waits five minutes in all at the end of a message, however often it is told
-// of progress (its timeout E). Source: sendmail/milter.c.
-const sendmailMessageTimeout = 4*time.Minute + 50*time.Second
-
 // NewDispatcher returns a Dispatcher for slots, in their order. It fails if a
 // slot has no child, two children have one name, or a condition can never be
 // settled.

@@ -50,6 +50,7 @@
 //
 //	server.go      the sockets: accept, Shutdown, Close
 //	conn.go        one MTA connection, and the memory of its messages
+//	mta.go         the manners of Postfix and of Sendmail
 //	negotiate.go   what is asked of the MTA
 //	command.go     one method for each command of the MTA
 //	answer.go      verdicts and edits on their way back

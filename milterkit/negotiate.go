@@ -24,24 +24,6 @@ var stageOf = map[byte]Stage{
 	wire.CmdUnknown: StageUnknown,
 }
 
-// macroDefaults are the macros that Postfix and Sendmail send unasked, and the
-// client's address and name. A list that a filter asks for replaces the MTA's
-// own, so it must hold all that any child may expect.
-// Sources: Postfix's mail_params.h, Sendmail's cf/README.
-var macroDefaults = []wire.MacroList{
-	{Stage: wire.StageConnect, Names: []string{"j", "_", "v", "{daemon_name}", "{daemon_addr}", "{daemon_port}",
-		"{if_name}", "{if_addr}", "{client_addr}", "{client_name}", "{client_port}", "{client_ptr}"}},
-	{Stage: wire.StageHelo, Names: []string{"{tls_version}", "{cipher}", "{cipher_bits}", "{cert_subject}", "{cert_issuer}"}},
-	{Stage: wire.StageMail, Names: []string{"i", "{auth_type}", "{auth_authen}", "{auth_ssf}", "{auth_author}",
-		"{mail_addr}", "{mail_host}", "{mail_mailer}"}},
-	{Stage: wire.StageRcpt, Names: []string{"i", "{rcpt_addr}", "{rcpt_host}", "{rcpt_mailer}"}},
-	{Stage: wire.StageData, Names: []string{"i"}},
-	// Sendmail uses the list of the end of message only where there is one of
-	// the end of header too. Source: sendmail/milter.c, milter_data.
-	{Stage: wire.StageEOH, Names: []string{"i"}},
-	{Stage: wire.StageEOM, Names: []string{"i", "{msg_id}"}},
-}
-
 // negotiate answers an MTA's offer on behalf of the children of a walk.
 func negotiate(offer wire.Negotiation, hooks []Hooks) (wire.Negotiation, error) {
 	if offer.Version < wire.MinVersion {
@@ -102,8 +84,7 @@ func wantedMacros(hooks []Hooks) []wire.MacroList {
 				}
 			}
 		}
-		// Source: Sendmail's MAXFILTERMACROS.
-		lists[i] = wire.MacroList{Stage: list.Stage, Names: names[:min(len(names), 50)]}
+		lists[i] = wire.MacroList{Stage: list.Stage, Names: names[:min(len(names), maxMacroNames)]}
 	}
 	return lists
 }

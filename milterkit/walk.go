@@ -257,10 +257,7 @@ func (w *Walk) Close() {
 // begin starts the time that all children together have for a stage.
 func (w *Walk) begin(ctx context.Context, at Stage) {
 	now := time.Now()
-	limit := or(w.d.StageTimeout, DefaultStageTimeout)
-	if at != StageMessage && w.sendmail() {
-		limit = min(limit, sendmailStageTimeout)
-	}
+	limit := w.mta().stageTimeout(or(w.d.StageTimeout, DefaultStageTimeout))
 	w.ctx, w.stage, w.first, w.ending = ctx, at, 0, false
 	w.until, w.nextProgress = now.Add(limit), now.Add(progressEvery)
 }
@@ -323,11 +320,4 @@ func (p *part) waits() bool {
 func split(until time.Time, n int) time.Time {
 	now := time.Now()
 	return now.Add(until.Sub(now) / time.Duration(max(n, 1)))
-}
-
-// sendmail reports whether the MTA is Sendmail: its macro v begins with a digit,
-// Postfix's with its name.
-func (w *Walk) sendmail() bool {
-	v := w.sess.Macro("v")
-	return v != "" && v[0] >= '0' && v[0] <= '9'
 }
