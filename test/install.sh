@@ -1,11 +1,18 @@
 #!/bin/sh
 # install.sh: installs from Debian what the end-to-end tests in this folder need.
 #
+# Sendmail's packages cannot be installed beside Postfix's: they are downloaded
+# and unpacked below /var/cache/milterkit-test, where the tests look for them.
+#
 # It may be run any number of times: it installs what is missing, and does
 # nothing, quickly, when all is there. No daemon is started by it.
 set -eu
 
-packages="postfix swaks clamav-daemon clamav-milter spamassassin spamd spamc spamass-milter opendkim opendkim-tools"
+packages="postfix m4 swaks clamav-daemon clamav-milter spamassassin spamd spamc spamass-milter opendkim opendkim-tools"
+
+# Sendmail, and the libraries that it needs beyond those of the packages above.
+unpacked="sendmail-bin sendmail-base sendmail-cf libwrap0 libnsl2 liblockfile1"
+sendmail=/var/cache/milterkit-test/sendmail
 
 say() { echo "install.sh: $*"; }
 die() { echo "install.sh: $*" >&2; exit 1; }
@@ -22,11 +29,11 @@ missing=
 for p in $packages; do
 	installed "$p" || missing="$missing $p"
 done
-if [ -z "$missing" ]; then
+if [ -z "$missing" ] && [ -d "$sendmail" ]; then
 	say "all packages are installed"
 	exit 0
 fi
-[ "$(id -u)" = 0 ] || die "must be root to install:$missing (try: sudo $0)"
+[ "$(id -u)" = 0 ] || die "must be root to install:$missing sendmail (try: sudo $0)"
 
 # Without this file, installing a daemon also starts it, on its usual port.
 if [ ! -e /usr/sbin/policy-rc.d ]; then
@@ -42,15 +49,23 @@ apt() { apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@"; }
 # are gone from the mirror: fetch them when a package is unknown, and again
 # when the first attempt fails.
 known() {
-	for p in $missing; do
+	for p in $missing $unpacked; do
 		[ -n "$(apt-cache policy "$p" 2>/dev/null | sed -n 's/^  Candidate: \([^(].*\)/\1/p')" ] || return 1
 	done
 }
 if ! known; then
 	say "fetching the package lists"
 	apt update || die "apt-get update failed"
-	known || die "no package for some of:$missing (Debian 12 has them all)"
+	known || die "no package for some of:$missing $unpacked (Debian 12 has them all)"
 fi
+
+# again COMMAND...: runs it, and once more with new package lists if it fails.
+again() {
+	"$@" && return
+	say "failed; fetching the package lists anew and trying again"
+	apt update || die "apt-get update failed"
+	"$@"
+}
 
 # Postfix asks which kind of site it is; the tests bring their own configuration.
 command -v debconf-set-selections >/dev/null && debconf-set-selections <<'P'
@@ -58,15 +73,40 @@ postfix postfix/main_mailer_type select No configuration
 postfix postfix/mailname string test.invalid
 P
 
-say "installing:$missing"
-# The list is to be split into words.
+# The lists are to be split into words.
 # shellcheck disable=SC2086
-if ! apt install -y --no-install-recommends $missing; then
-	say "failed; fetching the package lists anew and trying again"
-	apt update || die "apt-get update failed"
-	apt install -y --no-install-recommends $missing || die "could not install:$missing"
+if [ -n "$missing" ]; then
+	say "installing:$missing"
+	again apt install -y --no-install-recommends $missing || die "could not install:$missing"
+	for p in $missing; do
+		installed "$p" || die "$p is not installed after all"
+	done
 fi
-for p in $missing; do
-	installed "$p" || die "$p is not installed after all"
-done
+
+# unpack FOLDER: makes a tree of the files of the packages that are not installed.
+# The folder is the sandbox user's, as which apt downloads.
+# shellcheck disable=SC2086
+unpack() {
+	mkdir "$1/deb" "$1/root"
+	! id _apt >/dev/null 2>&1 || chown _apt "$1/deb"
+	(cd "$1/deb" && again apt download $unpacked) || die "could not download: $unpacked"
+	for deb in "$1"/deb/*.deb; do
+		dpkg-deb -x "$deb" "$1/root" || die "could not unpack $deb"
+	done
+	# The packaged setgid bit would have the loader ignore LD_LIBRARY_PATH.
+	chmod 755 "$1/root/usr/libexec/sendmail/sendmail"
+	lost=$(LD_LIBRARY_PATH=$(echo "$1"/root/usr/lib/*-linux-gnu*) ldd "$1/root/usr/libexec/sendmail/sendmail" | grep 'not found' || true)
+	[ -z "$lost" ] || die "sendmail lacks libraries: $lost"
+}
+
+# The folder gets its name when all is in it.
+if [ ! -d "$sendmail" ]; then
+	say "unpacking Sendmail to $sendmail: $unpacked"
+	mkdir -p "${sendmail%/*}"
+	work=$(mktemp -d "$sendmail.XXXXXX")
+	trap 'rm -rf "$work"' EXIT
+	chmod 755 "$work"
+	unpack "$work"
+	mv "$work/root" "$sendmail"
+fi
 say "done"
