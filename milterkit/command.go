@@ -3,6 +3,7 @@ package milterkit
 import (
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/milterkit/sdk/milterkit/wire"
 )
@@ -65,6 +66,7 @@ func (c *conn) negotiate(p []byte) error {
 	if err != nil {
 		return err
 	}
+	c.nc.SetReadDeadline(time.Time{})
 	c.beginSession(offer.Actions & wire.AllActions)
 	c.answer, err = negotiate(offer, c.w.hooks())
 	if err != nil {
@@ -74,9 +76,14 @@ func (c *conn) negotiate(p []byte) error {
 	return c.write()
 }
 
-// beginSession begins the walk of a session past the children.
+// beginSession begins the walk of a session past the children, or, where there
+// is no room for it, past one that turns its messages away.
 func (c *conn) beginSession(actions Actions) {
-	c.w = c.s.Dispatcher.Walk(actions)
+	d := c.s.Dispatcher
+	if c.placed = c.placed || c.s.takePlace(); !c.placed {
+		d = c.s.noRoom
+	}
+	c.w = d.Walk(actions)
 	c.w.OnProgress = c.progress
 }
 
@@ -240,15 +247,22 @@ func (c *conn) body(p []byte) error {
 	return c.proceed(wire.CmdBody)
 }
 
+// maxPieces is how many pieces of a body are kept: what is known of each takes
+// memory too, 24 bytes. Both MTAs send pieces of nearly 64 KiB.
+const maxPieces = 1 << 20
+
 // takeBody shows a piece of the body to the children, and keeps it if need be.
 func (c *conn) takeBody(p []byte) error {
 	c.w.EndOfHeader(c.s.ctx)
+	if c.pieces++; c.pieces > maxPieces {
+		c.w.Refuse(Reply(552, fmt.Sprintf("5.3.4 Message body comes in more than %d pieces", maxPieces)))
+	}
 	if c.w.KeepsBody() && !c.w.ended.Final() {
 		view, err := c.keepBody(p)
 		if err != nil {
 			c.s.logger().Error("a message cannot be kept", "session", c.w.sess.ID, "queue_id", c.w.env.QueueID(), "error", err)
 			c.w.Refuse(Reply(452, "4.3.1 Insufficient system storage"))
-			return nil
+			return nil // and all that follows is thrown away
 		}
 		p = view
 	}

@@ -1,6 +1,7 @@
 package milterkit
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net"
@@ -26,13 +27,14 @@ type conn struct {
 	w  *Walk // of the session; nil before the negotiation
 
 	answer  wire.Negotiation // what we have agreed to
-	quit    bool
-	waiting bool // the MTA waits for a word from us
+	placed  bool             // it has one of MaxSessions places
+	waiting bool             // the MTA waits for a word from us
 
 	small   []byte  // the buffer outside a message
 	scratch bool    // what is read now goes to a buffer that is written over
 	memory  *memory // of the message under way
 	header  int     // bytes of header so far
+	pieces  int     // of the body so far
 
 	out []byte // frames to be written
 
@@ -46,6 +48,13 @@ type conn struct {
 // smallBuffer is the size of the buffer outside a message: enough for what comes
 // there at once, and little enough for thousands of idle sessions.
 const smallBuffer = 4 << 10
+
+// maxCommand is the longest frame outside a message. libmilter takes no longer
+// one anywhere. Source: MILTER_CHUNK_SIZE in libmilter's mi_rd_cmd.
+const maxCommand = 64 << 10
+
+// negotiateTimeout bounds the wait for an MTA's first word, which comes at once.
+const negotiateTimeout = time.Minute
 
 // writeTimeout bounds one write to the MTA, which reads at once unless it hangs,
 // and bodyTimeout that of a whole new body.
@@ -69,7 +78,7 @@ func (m *memory) Retain() {
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{s: s, nc: nc, small: make([]byte, smallBuffer), idle: true}
 	c.r = wire.NewReader(nc, c.small)
-	c.r.Split = wire.CmdBody
+	c.r.Split, c.r.Max = wire.CmdBody, maxCommand
 	c.r.Replace = c.replace
 	return c
 }
@@ -79,13 +88,16 @@ var errGoodbye = errors.New("goodbye")
 
 // serve reads commands and answers them until the connection ends.
 func (c *conn) serve() {
-	err := c.guardedLoop()
+	err := c.guarded(c.loop)
 	c.nc.Close()
 	negotiated := c.w != nil
 	if negotiated {
-		c.w.Close()
+		err = cmp.Or(c.guarded(func() error { c.w.Close(); return nil }), err)
 	}
 	c.freeMemory()
+	if c.placed {
+		c.s.leavePlace()
+	}
 	switch {
 	case errors.Is(err, errGoodbye), errors.Is(err, net.ErrClosed), errors.Is(err, io.EOF):
 	case !negotiated && isReset(err): // a port probe
@@ -98,9 +110,9 @@ func (c *conn) serve() {
 	}
 }
 
-// guardedLoop makes an error of a panic: one conversation is not worth the
+// guarded makes an error of a panic: one conversation is not worth the
 // process. The MTA then defers the message.
-func (c *conn) guardedLoop() (err error) {
+func (c *conn) guarded(do func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			stack := debug.Stack()
@@ -108,10 +120,11 @@ func (c *conn) guardedLoop() (err error) {
 			c.s.logger().Error("bug in milterkit: please report it", "error", err, "stack", string(stack))
 		}
 	}()
-	return c.loop()
+	return do()
 }
 
 func (c *conn) loop() error {
+	c.nc.SetReadDeadline(time.Now().Add(negotiateTimeout))
 	for {
 		f, err := c.r.Next()
 		if err != nil {
@@ -189,7 +202,8 @@ func (c *conn) replace(need int) []byte {
 func (c *conn) beginMessage() {
 	c.memory = &memory{Store: c.s.budget.NewStore()}
 	c.w.Memory = c.memory
-	c.header = 0
+	c.header, c.pieces = 0, 0
+	c.r.Max = wire.MaxFrame
 	if c.scratch {
 		c.r.SetBuffer(c.small) // a long command had the reader make a buffer
 		c.scratch = false
@@ -215,6 +229,7 @@ func (c *conn) freeMemory() {
 	}
 	c.memory.Release()
 	c.memory, c.scratch = nil, false
+	c.r.Max = maxCommand
 	if c.w != nil {
 		c.w.Memory = nil
 	}

@@ -49,6 +49,7 @@
 // The files, top to bottom as a message goes through the house:
 //
 //	server.go      the sockets: accept, Shutdown, Close
+//	limits.go      places for sessions and connections, and what if there is none
 //	conn.go        one MTA connection, and the memory of its messages
 //	mta.go         the manners of Postfix and of Sendmail
 //	negotiate.go   what is asked of the MTA

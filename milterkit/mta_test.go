@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -358,6 +359,37 @@ func TestHeaderThatIsTooLong(t *testing.T) {
 		if len(rec.header) != 1 {
 			t.Errorf("the child was asked about %d messages", len(rec.header))
 		}
+	}
+}
+
+// What is known of the pieces of a body takes memory besides their bytes.
+func TestBodyInTooManyPieces(t *testing.T) {
+	rec := &recorder{}
+	_, socket := serve(t, milterkit.Slot{Child: rec})
+	nc, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	m, err := miltertest.New(nc, miltertest.Offer{Version: 6, Actions: wire.AllActions, Steps: wire.AllSteps})
+	if err != nil {
+		t.Fatal(err)
+	}
+	open(t, m)
+	envelope(t, m)
+	ok(t)(m.EOH())
+	many := bytes.Repeat(wire.AppendFrame(nil, wire.CmdBody, []byte("x")), 1<<16)
+	for range 17 {
+		if _, err := nc.Write(many); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, r, err := m.EOM(); err != nil || r.SMTP() != "552 5.3.4 Message body comes in more than 1048576 pieces" {
+		t.Errorf("%v %v", r, err)
+	}
+	envelope(t, m)
+	if _, r, err := m.EOM(); err != nil || r.Final() || len(rec.body) != 1 {
+		t.Errorf("the next message: %v %v; the child was asked about %d", r, err, len(rec.body))
 	}
 }
 

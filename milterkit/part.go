@@ -419,6 +419,10 @@ func (p *part) due(at Stage, err error) Verdict {
 		p.out = true
 		return Continue
 	}
+	if noneLeft(err) { // it is not the child that failed
+		p.stuck = busy
+		return p.stuck
+	}
 	switch p.defaultAction() {
 	case DefaultAccept:
 		p.out = true

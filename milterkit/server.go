@@ -16,6 +16,17 @@ import (
 type Server struct {
 	Dispatcher *Dispatcher
 
+	// MaxSessions bounds the sessions at one time. The next one waits for a place
+	// for 5 s; if it gets none, its messages are told at MAIL to try again
+	// later (451 4.3.2). Zero: no limit.
+	MaxSessions int
+
+	// MaxConnections bounds the connections of MTAs at one time, those included
+	// that wait for a place or got none. The next one stays in the listen queue
+	// until another ends. With it descriptors are kept free for what sessions
+	// need. Zero: no limit.
+	MaxConnections int
+
 	// MaxMemory bounds the bytes of messages that are held in memory, for all
 	// sessions together; beyond it bodies go to an unlinked file in TempDir.
 	// Zero: DefaultMaxMemory. Below zero: no limit.
@@ -32,7 +43,9 @@ type Server struct {
 	// Logger is told of failures of connections. Nil: the Dispatcher's.
 	Logger *slog.Logger
 
-	setup  sync.Once
+	setup sync.Once
+	limits
+	noRoom *Dispatcher // of sessions that got no place
 	budget spool.Budget
 	ctx    context.Context // of all hooks; done at Close
 	cancel context.CancelFunc
@@ -41,7 +54,7 @@ type Server struct {
 	closed    bool
 	listeners map[*net.Listener]struct{} // of any type, so by address
 	conns     map[*conn]struct{}
-	sessions  sync.WaitGroup
+	serving   sync.WaitGroup
 }
 
 // What a Server does where it is told nothing else.
@@ -55,6 +68,9 @@ func (s *Server) init() {
 		s.ctx, s.cancel = context.WithCancel(context.Background())
 		s.listeners = make(map[*net.Listener]struct{})
 		s.conns = make(map[*conn]struct{})
+		s.limits.connections, s.limits.sessions = newPlaces(s.MaxConnections), newPlaces(s.MaxSessions)
+		s.ending = make(chan struct{})
+		s.noRoom = noRoom(s.Dispatcher)
 		s.budget.Max, s.budget.Dir = s.MaxMemory, s.TempDir
 		if s.MaxMemory == 0 {
 			s.budget.Max = DefaultMaxMemory
@@ -91,26 +107,25 @@ func (s *Server) Serve(ln net.Listener) error {
 		s.mu.Unlock()
 	}()
 	wait := time.Duration(0)
-	for {
+	for s.admit(ln) {
 		nc, err := ln.Accept()
-		switch {
-		case err == nil:
+		if err == nil {
 			wait = 0
 			s.serveConn(nc)
+			continue
+		}
+		s.dismiss()
+		switch {
 		case s.isClosed():
 			return ErrServerClosed
 		case errors.Is(err, net.ErrClosed):
 			return err
-		default:
-			// Out of descriptors, most likely: others will end.
-			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
-			s.logger().Warn("cannot accept a connection", "listener", ln.Addr().String(), "error", err, "again_in", wait)
-			select {
-			case <-time.After(wait):
-			case <-s.ctx.Done():
-			}
 		}
+		// Out of descriptors, most likely: others will end.
+		wait = min(max(2*wait, 5*time.Millisecond), time.Second)
+		s.acceptFailed(ln, err, wait)
 	}
+	return ErrServerClosed
 }
 
 func (s *Server) isClosed() bool {
@@ -125,12 +140,14 @@ func (s *Server) serveConn(nc net.Conn) {
 	defer s.mu.Unlock()
 	if s.closed {
 		nc.Close()
+		s.dismiss()
 		return
 	}
 	c := newConn(s, nc)
 	s.conns[c] = struct{}{}
-	s.sessions.Go(func() {
+	s.serving.Go(func() {
 		defer func() {
+			s.dismiss()
 			s.mu.Lock()
 			delete(s.conns, c)
 			s.mu.Unlock()
@@ -146,7 +163,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopListening((*conn).endWhenIdle)
 	ended := make(chan struct{})
 	go func() {
-		s.sessions.Wait()
+		s.serving.Wait()
 		close(ended)
 	}()
 	select {
@@ -165,7 +182,7 @@ func (s *Server) Close() error {
 	s.init()
 	s.cancel()
 	s.stopListening((*conn).end)
-	s.sessions.Wait()
+	s.serving.Wait()
 	return nil
 }
 
@@ -174,7 +191,10 @@ func (s *Server) stopListening(end func(*conn)) {
 	s.init()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed = true
+	if !s.closed {
+		s.closed = true
+		close(s.ending)
+	}
 	for ln := range s.listeners {
 		(*ln).Close()
 	}

@@ -161,11 +161,11 @@ func TestShowConfigCanBeLoaded(t *testing.T) {
 
 func TestCheckSaysWhatServeSays(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"temp_dir is there":        {"temp_dir = \"DIR/no\"\n", "FILE:4:1: temp_dir: stat DIR/no: no such file or directory\n"},
-		"temp_dir is a directory":  {"temp_dir = \"DIR/milterkit.toml\"\n", "FILE:4:1: temp_dir: DIR/milterkit.toml is not a directory\n"},
-		"the group exists":         {"socket_group = \"nosuchgroup\"\n", "FILE:5:1: socket_group: the system has no group \"nosuchgroup\"\n"},
-		"all mistakes are told":    {"log = \"x\"\nuser = 1\n", "FILE:4:7: log: \"x\" is unknown; there are stderr, syslog\nFILE:5:8: user: this is a whole number; write text in quotes, such as \"milterkit\"\n"},
-		"what is to come is named": {"max_sessions = 3\n", "FILE:5:16: max_sessions: a limit is not supported by this version yet; write 0, for none\n"},
+		"temp_dir is there":            {"temp_dir = \"DIR/no\"\n", "FILE:4:1: temp_dir: stat DIR/no: no such file or directory\n"},
+		"temp_dir is a directory":      {"temp_dir = \"DIR/milterkit.toml\"\n", "FILE:4:1: temp_dir: DIR/milterkit.toml is not a directory\n"},
+		"the group exists":             {"socket_group = \"nosuchgroup\"\n", "FILE:5:1: socket_group: the system has no group \"nosuchgroup\"\n"},
+		"all mistakes are told":        {"log = \"x\"\nuser = 1\n", "FILE:4:7: log: \"x\" is unknown; there are stderr, syslog\nFILE:5:8: user: this is a whole number; write text in quotes, such as \"milterkit\"\n"},
+		"an impossible value is named": {"max_sessions = -3\n", "FILE:5:16: max_sessions: -3 is no number of sessions; write one such as 500, or 0 for no limit\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := publicDir(t)

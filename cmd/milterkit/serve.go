@@ -114,8 +114,13 @@ func (d *daemon) prepare(in *listen.Inherited) error {
 	if err := checkTempDir(c); err != nil {
 		return err
 	}
-	d.server, d.remotes, err = build(c, d.log)
-	return err
+	if d.server, d.remotes, err = build(c, d.log); err != nil {
+		return err
+	}
+	if note := limitSessions(d.server, c.Server.MaxSessions.V, len(d.remotes)); note != "" {
+		d.notes = append(d.notes, note)
+	}
+	return nil
 }
 
 // drop gives up the rights of root, and looks at what must still be readable
@@ -177,7 +182,7 @@ func (d *daemon) run(signals <-chan os.Signal) error {
 			}
 		})
 	}
-	d.log.Info("milterkit is ready", "listen", listening(d.listeners), "milters", len(d.server.Dispatcher.Slots()))
+	d.log.Info("milterkit is ready", "listen", listening(d.listeners), "milters", len(d.server.Dispatcher.Slots()), "max_sessions", d.server.MaxSessions)
 	for _, note := range append(d.notes, advice(d.config)...) {
 		d.log.Warn(note)
 	}

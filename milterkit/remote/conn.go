@@ -181,15 +181,25 @@ func (c *conn) ensure(ctx context.Context, s *milterkit.Session) (fresh bool, er
 	began := time.Now()
 	l, err := c.m.open(ctx, s.Actions)
 	if err != nil {
-		// A hook that was told to stop tells nothing of the milter, unless it
-		// has waited for long.
-		if !errors.Is(err, errTerms) && !errors.Is(err, errBusy) && (ctx.Err() == nil || time.Since(began) >= longWait) {
+		if tellsOfDown(err) && (ctx.Err() == nil || time.Since(began) >= longWait) {
 			c.m.goneDown(err)
 		}
 		return false, err
 	}
 	c.link = l
 	return true, nil
+}
+
+// tellsOfDown reports whether the reason why a connection could not be opened
+// holds for other sessions too. (Nor does a hook that was told to stop tell
+// anything of the milter, unless it has waited for long.)
+func tellsOfDown(err error) bool {
+	for _, other := range []error{errTerms, errBusy, syscall.EMFILE, syscall.ENFILE} {
+		if errors.Is(err, other) {
+			return false
+		}
+	}
+	return true
 }
 
 // usable reports whether the connection is there, and the milter silent on it.

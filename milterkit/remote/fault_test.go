@@ -46,6 +46,10 @@ func testFault(t *testing.T, cmd byte, fault Fault) {
 		return Script{}
 	}})
 	r.slot.CommandTimeout, r.slot.ContentTimeout = 300*time.Millisecond, 300*time.Millisecond
+	if fault.Answer.After != nil { // one that comes late nobody can tell from the next
+		r.child.Dial = dialLate
+		r.slot.ContentTimeout = 2 * time.Second
+	}
 	r.child.ConnectTimeout = 300 * time.Millisecond
 	r.open()
 	r.connect()
@@ -78,6 +82,15 @@ func (l lateReader) Read(b []byte) (int, error) {
 	return l.UnixConn.Read(b)
 }
 
+// dialLate is a Milter's Dial for such a connection.
+func dialLate(ctx context.Context, network, addr string) (net.Conn, error) {
+	nc, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return lateReader{nc.(*net.UnixConn)}, nil
+}
+
 // An answer too many to a piece of the body would pass for the verdict on the
 // message. It is noticed when it has come before the end of the message is told;
 // one that comes later nobody can tell from the verdict.
@@ -93,13 +106,7 @@ func TestAnswerTooManyIsNotTakenForTheVerdict(t *testing.T) {
 				cmd:         {a},
 				wire.CmdEOM: {{Text: "550 5.7.1 spam"}},
 			}})
-			r.child.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-				nc, err := new(net.Dialer).DialContext(ctx, network, addr)
-				if err != nil {
-					return nil, err
-				}
-				return lateReader{nc.(*net.UnixConn)}, nil
-			}
+			r.child.Dial = dialLate
 			r.greet()
 			v := r.mail()
 			for _, next := range []func() milterkit.Verdict{func() milterkit.Verdict { return r.rcpt("<b@example.net>") }, r.data,

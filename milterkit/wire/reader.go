@@ -34,6 +34,11 @@ type Reader struct {
 	// first Next.
 	Split byte
 
+	// Max is the longest frame that is taken, in bytes without its length.
+	// 0: MaxFrame, and it is never more than that. It may be changed between
+	// calls of Next.
+	Max int
+
 	// Replace gives the next buffer when the one at hand cannot hold need more
 	// bytes: those of the frame under way, or of a Split frame what is still to
 	// come, at most MaxBody. It must share no memory with the one at hand,
@@ -69,7 +74,7 @@ func NewReader(src io.Reader, buf []byte) *Reader {
 //
 // Errors: io.EOF where the stream ends between frames; io.ErrUnexpectedEOF,
 // wrapped, where it ends within one; a *ProtocolError where the length of a
-// frame is 0 or above MaxFrame. Other errors are those of the source, as they
+// frame is 0 or above Max. Other errors are those of the source, as they
 // came. After a temporary one (os.ErrDeadlineExceeded) nothing is lost: Next can
 // be called again and goes on where it was.
 func (r *Reader) Next() (Frame, error) {
@@ -83,8 +88,8 @@ func (r *Reader) Next() (Frame, error) {
 		return Frame{}, err
 	}
 	n := binary.BigEndian.Uint32(r.buf[r.r:])
-	if n == 0 || n > MaxFrame {
-		return Frame{}, badLength(r.buf[r.r:r.w], !r.begun)
+	if n == 0 || n > r.max() {
+		return Frame{}, badLength(r.buf[r.r:r.w], r.max(), !r.begun)
 	}
 	r.begun = true
 	code, size := r.buf[r.r+lengthSize], lengthSize+int(n)
@@ -96,6 +101,14 @@ func (r *Reader) Next() (Frame, error) {
 		return Frame{}, err
 	}
 	return Frame{Code: code, Payload: r.take(headerSize, size)}, nil
+}
+
+// max is the longest frame that is taken.
+func (r *Reader) max() uint32 {
+	if r.Max > 0 {
+		return uint32(min(r.Max, MaxFrame))
+	}
+	return MaxFrame
 }
 
 // take hands out buf[r+from:r+to] and moves on behind it.

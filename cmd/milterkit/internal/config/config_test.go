@@ -81,10 +81,10 @@ var wrongFiles = []struct{ rule, file, want string }{
 	{"socket and use exclude each other", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\nuse=\"known\"\n", `4:1: use: a milter has either socket (line 3) or use, not both`},
 	{"an unknown native child is told with the nearest", "[[milter]]\nname=\"a\"\nuse=\"knwon\"\n", `3:5: use: there is no native child "knwon"; did you mean "known"?`},
 	{"a native child to come is told so", "[[milter]]\nname=\"a\"\nuse=\"greylist\"\n", `3:5: use: the native child "greylist" is not supported by this version yet; there are known`},
-	{"what is to come is told so", "[server]\nmax_sessions=9\n[[milter]]\nname=\"a\"\nsocket=\"/a\"\nwhen=\"s25r\"\n[milter.options]\ndelay=\"10m\"\n",
-		"2:14: max_sessions: a limit is not supported by this version yet; write 0, for none\n" +
-			"6:1: when is not supported by this version yet\n" +
-			`7:9: options is not supported by this version yet`},
+	{"what is to come is told so", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\nwhen=\"s25r\"\n[milter.options]\ndelay=\"10m\"\n",
+		"4:1: when is not supported by this version yet\n" +
+			`5:9: options is not supported by this version yet`},
+	{"a limit of sessions is a number", "[server]\nmax_sessions=-9\n", `2:14: max_sessions: -9 is no number of sessions; write one such as 500, or 0 for no limit`},
 	{"a default action is one of five", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\ndefault_action=\"tempfial\"\n", `4:16: default_action: "tempfial" is unknown; did you mean "tempfail"?`},
 	{"and they are told", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\ndefault_action=\"4xx\"\n",
 		`4:16: default_action: "4xx" is unknown; there are tempfail, accept, reject, discard, quarantine`},

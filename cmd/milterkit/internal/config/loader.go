@@ -260,10 +260,10 @@ func readMaxSessions(v *value) (int, error) {
 	switch {
 	case v.kind != isInteger:
 		return 0, fmt.Errorf("this is %s; write a whole number, without quotes", v.kind)
-	case err != nil || n != 0:
-		return 0, fmt.Errorf("a limit %w; write 0, for none", errNotYet)
+	case err != nil || n < 0:
+		return 0, fmt.Errorf("%s is no number of sessions; write one such as 500, or 0 for no limit", v.text)
 	}
-	return 0, nil
+	return int(n), nil
 }
 
 func readSize(v *value) (Size, error) {

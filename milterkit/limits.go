@@ -1,0 +1,155 @@
+package milterkit
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// What happens where there is no room for another session. A connection beyond
+// MaxSessions waits for a place, and is told at MAIL to try again later if it
+// gets none; one beyond MaxConnections waits in the listen queue. No message is
+// waved through for want of room.
+
+// placeTimeout is how long a new connection waits for a place: less than the
+// 10 s that Sendmail waits for the answer to the negotiation.
+const placeTimeout = 5 * time.Second
+
+// crowded is how often trouble of one kind is logged while it lasts.
+const crowded = time.Minute
+
+// busy is the answer to a message for which there was no room.
+var busy = TempFail("4.3.2 Too busy, try again later")
+
+// noRoom is the dispatcher of sessions that got no place: an ordinary one, with
+// a child that turns away every message. They are logged where those of d are.
+func noRoom(d *Dispatcher) *Dispatcher {
+	turnAway := func(context.Context, *Envelope) Verdict { return busy }
+	full, _ := NewDispatcher(Slot{Child: stateless{"max_sessions", Hooks{Mail: turnAway}}})
+	if d != nil {
+		full.Logger = d.Logger
+	}
+	return full
+}
+
+// limits are the places of a Server.
+type limits struct {
+	connections chan struct{} // one for each that is open; nil: no limit
+	sessions    chan struct{} // one for each that has a place; nil: no limit
+	ending      chan struct{} // closed when the Server takes no more
+
+	full   seldom // no place for a session
+	queued seldom // connections are left in the listen queue
+	failed seldom // connections cannot be accepted
+}
+
+func newPlaces(n int) chan struct{} {
+	if n <= 0 {
+		return nil
+	}
+	return make(chan struct{}, n)
+}
+
+// admit waits until another connection may be accepted. It reports false when
+// the Server is closed first.
+func (s *Server) admit(ln net.Listener) bool {
+	if s.connections == nil {
+		return true
+	}
+	select {
+	case s.connections <- struct{}{}:
+		return true
+	default:
+	}
+	if n, ok := s.queued.due(); ok {
+		s.logger().Warn("as many connections as there may be: more of them wait in the listen queue",
+			"listener", ln.Addr().String(), "max_connections", cap(s.connections), "times", n)
+	}
+	select {
+	case s.connections <- struct{}{}:
+		return true
+	case <-s.ending:
+		return false
+	}
+}
+
+// dismiss gives back what admit took.
+func (s *Server) dismiss() {
+	if s.connections != nil {
+		<-s.connections
+	}
+}
+
+// takePlace waits for a place for a session. It reports false if there is none
+// in time.
+func (s *Server) takePlace() bool {
+	if s.sessions == nil {
+		return true
+	}
+	select {
+	case s.sessions <- struct{}{}:
+		return true
+	default:
+	}
+	timer := time.NewTimer(placeTimeout)
+	defer timer.Stop()
+	select {
+	case s.sessions <- struct{}{}:
+		return true
+	case <-timer.C:
+		if n, ok := s.full.due(); ok {
+			s.logger().Warn("too many sessions: the messages of this one are told to come again",
+				"max_sessions", cap(s.sessions), "waited", placeTimeout, "times", n)
+		}
+	case <-s.ending:
+	}
+	return false
+}
+
+// leavePlace gives back what takePlace took.
+func (s *Server) leavePlace() {
+	if s.sessions != nil {
+		<-s.sessions
+	}
+}
+
+// noneLeft reports whether err says that this process, or the system, has no
+// descriptor left: that is nobody's fault but ours.
+func noneLeft(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+// seldom counts what happens often and is logged seldom.
+type seldom struct {
+	mu    sync.Mutex
+	last  time.Time // when it was logged
+	count int       // how often it has happened since
+}
+
+// due counts once more. It reports whether it is time to log it, and how often
+// it has happened since the last time.
+func (s *seldom) due() (times int, now bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count++
+	if !s.last.IsZero() && time.Since(s.last) < crowded {
+		return 0, false
+	}
+	times, s.count, s.last = s.count, 0, time.Now()
+	return times, true
+}
+
+// acceptFailed logs that connections cannot be accepted, and waits before the
+// next attempt.
+func (s *Server) acceptFailed(ln net.Listener, err error, wait time.Duration) {
+	if n, ok := s.failed.due(); ok {
+		s.logger().Warn("cannot accept a connection", "listener", ln.Addr().String(), "error", err, "times", n)
+	}
+	select {
+	case <-time.After(wait):
+	case <-s.ending:
+	}
+}
