@@ -1,5 +1,5 @@
 // Package stack starts and stops real mail servers and filters for tests:
-// Postfix, clamd, clamav-milter, spamd, spamass-milter, OpenDKIM and milterkit
+// Postfix, Sendmail, clamd, clamav-milter, spamd, spamass-milter, OpenDKIM and milterkit
 // itself.
 //
 // All daemons of a test run live below one [Root], a temporary folder, and
@@ -22,6 +22,7 @@
 //
 // In reading order: root.go (the folder), process.go (starting and stopping),
 // clamav.go, spamassassin.go, opendkim.go, milterkit.go (the filters),
-// postfix.go and postfixconfig.go (the mail server), queue.go (what became of
-// a message).
+// postfix.go and postfixconfig.go (a mail server), queue.go (what became of a
+// message), sendmail.go, sendmailconfig.go and sendmailqueue.go (the other mail
+// server), sink.go (where its mail goes), syslog.go (its log).
 package stack

@@ -167,8 +167,11 @@ func postfixIDs() (uid, gid int, err error) {
 func (p *Postfix) Log() string { return p.daemon.Log() + tail(p.maillog()) }
 
 // LogOf is what the mail log says about a message, at its start and its end.
-func (p *Postfix) LogOf(id string) string {
-	b, err := os.ReadFile(p.maillog())
+func (p *Postfix) LogOf(id string) string { return logOf(p.maillog(), id) }
+
+// logOf is what a log says about a message, at its start and its end.
+func logOf(file, id string) string {
+	b, err := os.ReadFile(file)
 	if err != nil {
 		return err.Error()
 	}

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 	"time"
 )
 
-// Fate is what became of a message that Postfix had taken.
+// Fate is what became of a message that an MTA had taken.
 type Fate string
 
 // The fates of a message.
@@ -28,6 +29,7 @@ const (
 // Copy is a message as one recipient got it.
 type Copy struct {
 	To      string // the recipient
+	Params  string // the ESMTP parameters it was sent with, where it was sent on
 	Content []byte // with the lines' ends as Unix has them
 }
 
@@ -136,10 +138,15 @@ func (m *maildir) copies(id string) ([]Copy, error) {
 		}
 		copies = append(copies, Copy{To: string(to[1]), Content: b})
 	}
-	slices.SortFunc(copies, func(a, b Copy) int {
-		return strings.Compare(a.To+"\n"+string(a.Content), b.To+"\n"+string(b.Content))
-	})
+	sortCopies(copies)
 	return copies, nil
+}
+
+// sortCopies orders copies by recipient.
+func sortCopies(copies []Copy) {
+	slices.SortFunc(copies, func(a, b Copy) int {
+		return cmp.Or(strings.Compare(a.To, b.To), bytes.Compare(a.Content, b.Content))
+	})
 }
 
 // index notes the queue ids of the files that have come since the last time.
