@@ -68,7 +68,7 @@ func (c *conn) negotiate(p []byte) error {
 	}
 	c.nc.SetReadDeadline(time.Time{})
 	c.beginSession(offer.Actions & wire.AllActions)
-	c.answer, err = negotiate(offer, c.w.hooks())
+	c.answer, err = negotiate(offer, c.w.d.slots, c.w.hooks())
 	if err != nil {
 		return err
 	}

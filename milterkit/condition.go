@@ -20,6 +20,10 @@ type Condition struct {
 	// only those for which it holds; to is the zero Address before. A child
 	// that was shown one stays in the message, also if a later child refuses it.
 	Holds func(ctx context.Context, e *Envelope, to Address) bool
+
+	// Macros names the macros that the test needs at a stage, besides those that
+	// MTAs send unasked. Names stand as the MTA spells them: "{client_rate}".
+	Macros map[Stage][]string
 }
 
 func (c *Condition) check() error {

@@ -24,8 +24,9 @@ var stageOf = map[byte]Stage{
 	wire.CmdUnknown: StageUnknown,
 }
 
-// negotiate answers an MTA's offer on behalf of the children of a walk.
-func negotiate(offer wire.Negotiation, hooks []Hooks) (wire.Negotiation, error) {
+// negotiate answers an MTA's offer on behalf of the children of a walk, and of
+// the conditions of their slots.
+func negotiate(offer wire.Negotiation, slots []Slot, hooks []Hooks) (wire.Negotiation, error) {
 	if offer.Version < wire.MinVersion {
 		return wire.Negotiation{}, fmt.Errorf("the MTA offers version %d of the milter protocol; 2 to 6 are spoken here", offer.Version)
 	}
@@ -35,7 +36,7 @@ func negotiate(offer wire.Negotiation, hooks []Hooks) (wire.Negotiation, error) 
 		Steps:   wantedSteps(hooks) & offer.Steps,
 	}
 	if offer.Actions&wire.ActSetMacros != 0 {
-		answer.MacroLists = wantedMacros(hooks)
+		answer.MacroLists = wantedMacros(slots, hooks)
 	}
 	return answer, nil
 }
@@ -71,22 +72,33 @@ func wantedSteps(hooks []Hooks) wire.Steps {
 	return steps
 }
 
-// wantedMacros returns the defaults and what the children would like to have.
-func wantedMacros(hooks []Hooks) []wire.MacroList {
+// wantedMacros returns the defaults, what the conditions need, and what the
+// children would like to have, in this order: the end of a list that is too long
+// for Sendmail is lost.
+func wantedMacros(slots []Slot, hooks []Hooks) []wire.MacroList {
 	lists := make([]wire.MacroList, len(macroDefaults))
 	for i, list := range macroDefaults {
-		cmdStage := stageOfList[list.Stage]
+		at := stageOfList[list.Stage]
 		names := slices.Clone(list.Names)
+		for j := range slots {
+			names = withMacros(names, slots[j].When.Macros[at])
+		}
 		for j := range hooks {
-			for _, name := range hooks[j].Macros[cmdStage] {
-				if !slices.ContainsFunc(names, func(n string) bool { return bare(n) == bare(name) }) {
-					names = append(names, name)
-				}
-			}
+			names = withMacros(names, hooks[j].Macros[at])
 		}
 		lists[i] = wire.MacroList{Stage: list.Stage, Names: names[:min(len(names), maxMacroNames)]}
 	}
 	return lists
+}
+
+// withMacros appends those of more that names does not have.
+func withMacros(names, more []string) []string {
+	for _, name := range more {
+		if !slices.ContainsFunc(names, func(n string) bool { return bare(n) == bare(name) }) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // stageOfList is the Stage of a macro list's stage.
