@@ -83,6 +83,24 @@ type Hooks struct {
 	Macros map[Stage][]string
 }
 
+// has reports whether the child has a hook for a stage before the content, or
+// for unknown commands.
+func (h *Hooks) has(at Stage) bool {
+	switch at {
+	case StageConnect:
+		return h.Connect != nil
+	case StageHelo:
+		return h.Helo != nil
+	case StageMail:
+		return h.Mail != nil
+	case StageRcpt:
+		return h.Rcpt != nil || h.RefusedRcpt != nil
+	case StageData:
+		return h.Data != nil
+	}
+	return h.Unknown != nil
+}
+
 // content reports whether the child wants any of a message's content.
 func (h *Hooks) content() bool { return h.Header != nil || h.Body != nil || h.Message != nil }
 

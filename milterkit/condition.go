@@ -17,8 +17,8 @@ type Condition struct {
 
 	// Holds is the test. At connect and helo the envelope has only its
 	// Session. At rcpt it is asked for each recipient, and the child is shown
-	// only those for which it holds; to is the zero Address before. A child
-	// that was shown one stays in the message, also if a later child refuses it.
+	// only those for which it holds; to is the zero Address before. The child
+	// is asked about the content if one of these was taken by all children.
 	Holds func(ctx context.Context, e *Envelope, to Address) bool
 
 	// Macros names the macros that the test needs at a stage, besides those that

@@ -228,7 +228,7 @@ func (w *Walk) firstGroup() (from, to int) {
 
 // wantsContent reports whether the child takes part in the content.
 func (p *part) wantsContent() bool {
-	return p.in && !p.out && !p.stuck.Final() && p.hooks.content()
+	return p.in && !p.out && !p.stuck.Final() && p.concerned() && p.hooks.content()
 }
 
 // needsBody reports whether the body has to be kept for the child.

@@ -321,6 +321,35 @@ func TestHooksMethodThatDoesNotReturn(t *testing.T) {
 	})
 }
 
+// Children that hang when they are asked for their hooks have two seconds for it
+// together: the MTA waits for the answer to the negotiation. The others have theirs.
+func TestHooksMethodsThatDoNotReturn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := func() Verdict { time.Sleep(time.Hour); return Continue }
+		other := &faulty{}
+		d := quietDispatcher(t, Slot{Child: renamed{"a", &faulty{at: "hooks", fault: hang, bad: true}}, DefaultAction: DefaultAccept},
+			Slot{Child: renamed{"b", &faulty{at: "hooks", fault: hang, bad: true}}, DefaultAction: DefaultAccept}, Slot{Child: other})
+		var w *Walk
+		if d := took(func() { w = d.Walk(wire.AllActions) }); d > 2*time.Second {
+			t.Errorf("the walk began after %v", d)
+		}
+		wantVerdict(t, "message", wholeMessage(w).Verdict, Continue)
+		w.Close()
+		if got := other.last(); got != "close" || len(other.asked()) < 5 {
+			t.Errorf("the other child was asked: %s", other.asked())
+		}
+		time.Sleep(2 * time.Hour)
+	})
+}
+
+// renamed is a child by another name.
+type renamed struct {
+	name string
+	Child
+}
+
+func (c renamed) Name() string { return c.name }
+
 // A child that hangs when a message ends costs its own time, not that of the
 // others: they hear of the end as well.
 func TestResetThatDoesNotReturn(t *testing.T) {

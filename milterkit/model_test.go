@@ -87,6 +87,9 @@ func (m *model) view(k *kid, at Stage) *Envelope {
 
 func (k *kid) perRcpt() bool { return k.When.Holds != nil && k.When.At == StageRcpt }
 
+// concerned reports whether the child is in the message, for some recipient.
+func (k *kid) concerned() bool { return k.in && !k.out && (!k.perRcpt() || len(k.rcpts) > 0) }
+
 // guard turns a panic into a failure.
 func guard(f func() Verdict) (v Verdict) {
 	defer func() {
@@ -329,7 +332,7 @@ func (m *model) data() Verdict {
 	}
 	m.sess.macros.clear(StageData)
 	v := m.each(func(k *kid) Verdict {
-		if k.stuck.Final() || !k.in || k.out || k.hooks.Data == nil {
+		if k.stuck.Final() || !k.concerned() || k.hooks.Data == nil {
 			return k.stuck
 		}
 		e := m.view(k, StageData)
@@ -383,7 +386,7 @@ func (m *model) endOfMessage() Verdict {
 		i = j
 		verdicts := make([]Verdict, len(group))
 		for n, k := range group {
-			if k.in && !k.out && !k.stuck.Final() {
+			if k.concerned() && !k.stuck.Final() {
 				verdicts[n] = m.content(k)
 			}
 		}

@@ -64,6 +64,10 @@ type messagePart struct {
 // perRcpt reports whether the child takes part recipient by recipient.
 func (p *part) perRcpt() bool { return p.When.Holds != nil && p.When.At == StageRcpt }
 
+// concerned reports whether the message still goes to somebody for whom the child
+// takes part.
+func (p *part) concerned() bool { return !p.perRcpt() || len(p.recipients) > 0 }
+
 // usable reports whether the child can be asked anything in this session.
 func (p *part) usable() bool {
 	return p.gone == nil && p.failed == nil && !p.accepted && !p.refusal.Final()
@@ -345,7 +349,7 @@ func (p *part) data() Verdict {
 	switch {
 	case p.stuck.Final():
 		return p.stuck
-	case !p.in || p.out || p.hooks.Data == nil:
+	case !p.in || p.out || !p.concerned() || p.hooks.Data == nil:
 		return Continue
 	}
 	return p.heed(StageData, p.ask(StageData, runData))

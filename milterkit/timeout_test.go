@@ -304,7 +304,10 @@ func TestSendmailIsAnsweredInTime(t *testing.T) {
 				Connect: func(ctx context.Context, _ *Session) Verdict { return told(ctx) },
 				Helo:    func(ctx context.Context, _ *Session) Verdict { return told(ctx) },
 				Rcpt:    func(ctx context.Context, _ *Envelope, _ Address) Verdict { return told(ctx) },
-			})}, Slot{ContentTimeout: time.Hour, Child: native("content", Hooks{Message: messageTold})})
+			})}, Slot{ContentTimeout: time.Hour, Child: native("content", Hooks{
+				Connect: func(context.Context, *Session) Verdict { return Continue },
+				Message: messageTold,
+			})})
 			d.MessageTimeout = 10 * time.Minute
 			w := d.Walk(wire.AllActions)
 			w.Macros(StageConnect, func(yield func(string, string) bool) { yield("v", v) })

@@ -17,6 +17,11 @@ const progressEvery = 5 * time.Second
 // next answer already, whose own time begins after this.
 const endTimeout = time.Second
 
+// hooksTimeout bounds all children together when they are asked for their hooks,
+// which they have at hand. The MTA waits for the answer to the negotiation, and
+// which one it is, is not known yet.
+const hooksTimeout = 2 * time.Second
+
 // Memory is what the bytes of a message stand in. A Walk holds on to it for a
 // hook that does not return, for as long as that may look at it.
 type Memory interface {
@@ -58,7 +63,8 @@ type Walk struct {
 	first int // of the parts that are still to be asked
 	until time.Time
 
-	ending bool // a message or the session ends: all parts hear of it
+	opening bool // all parts are asked for their hooks
+	ending  bool // a message or the session ends: all parts hear of it
 
 	contentSince time.Time // when the content stage at hand began
 
@@ -89,6 +95,8 @@ func (d *Dispatcher) Walk(actions Actions) *Walk {
 		p.Slot, p.walk, p.index, p.call = &d.slots[i], w, i, &calls[i]
 		p.call.part = p
 	}
+	w.begin(context.Background(), StageConnect)
+	w.opening, w.until = true, time.Now().Add(hooksTimeout)
 	for i := range w.parts {
 		w.parts[i].openHooks()
 	}
@@ -99,7 +107,6 @@ func (d *Dispatcher) Walk(actions Actions) *Walk {
 // with any hook; then none of them is called.
 func (p *part) openHooks() {
 	w := p.walk
-	w.begin(context.Background(), StageConnect)
 	w.first = p.index
 	v := p.ask(StageConnect, runHooks)
 	if v.kind != KindFail {
@@ -258,7 +265,7 @@ func (w *Walk) Close() {
 func (w *Walk) begin(ctx context.Context, at Stage) {
 	now := time.Now()
 	limit := w.mta().stageTimeout(or(w.d.StageTimeout, DefaultStageTimeout))
-	w.ctx, w.stage, w.first, w.ending = ctx, at, 0, false
+	w.ctx, w.stage, w.first, w.opening, w.ending = ctx, at, 0, false, false
 	w.until, w.nextProgress = now.Add(limit), now.Add(progressEvery)
 }
 
@@ -308,12 +315,15 @@ func (p *part) waits() bool {
 	switch {
 	case p.gone != nil:
 		return false
-	case p.walk.ending:
+	case p.walk.opening, p.walk.ending:
 		return true
 	case p.walk.atContent():
 		return p.wantsContent() && !p.decided
+	case !p.usable() || p.out:
+		return false
 	}
-	return p.usable() && !p.out
+	// One that may join now is told of earlier stages too.
+	return p.hooks.has(p.walk.stage) || p.When.Holds != nil && !p.in
 }
 
 // split returns the end of the first of n equal shares of the time until then.
