@@ -166,8 +166,11 @@ func (m *MTA) exchange(cmd byte, frame func(dst []byte) []byte, edits *[]Edit) (
 	}
 	m.out = frame(m.out)
 	if m.Negotiated.Steps&wire.NoReply(cmd) != 0 {
-		if len(m.out) > maxBuffered {
-			return Reply{Kind: NoReply}, m.Flush()
+		if len(m.out) <= maxBuffered {
+			return Reply{Kind: NoReply}, nil
+		}
+		if err := m.flush(cmd); err != nil {
+			return Reply{}, m.fail(err)
 		}
 		return Reply{Kind: NoReply}, nil
 	}
