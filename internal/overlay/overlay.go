@@ -18,7 +18,8 @@
 //   - What is told to the MTA in the end is not the edits of the filters but the
 //     difference between the first header and the last one: see [Header.Script].
 //
-// Indices and their limits follow Postfix, which applies each edit as it comes.
+// Indices and their limits follow Postfix, which applies each edit as it comes. A
+// [SendmailHeader] follows Sendmail.
 package overlay
 
 import "slices"
@@ -222,6 +223,21 @@ func (h *Header) Merge(f *Fork) {
 		case Delete:
 			h.nodes[global(s.id)].deleted = true
 		}
+	}
+}
+
+// Apply lays the edits of filters on h: those of each on the present state, one
+// after the other, then merged in order.
+func (h *Header) Apply(group ...[]Edit) {
+	forks := make([]*Fork, len(group))
+	for i, edits := range group {
+		forks[i] = h.Fork()
+		for _, e := range edits {
+			forks[i].Apply(e)
+		}
+	}
+	for _, fork := range forks {
+		h.Merge(fork)
 	}
 }
 
