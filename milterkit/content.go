@@ -18,7 +18,7 @@ import (
 // of the children laid over it.
 type content struct {
 	fields   []overlay.Field // as the MTA showed them
-	header   *overlay.Header
+	header   editedHeader
 	headed   bool // the whole header has arrived
 	body     net.Buffers
 	size     int64
@@ -31,6 +31,15 @@ type content struct {
 	recipients []Edit
 	quarantine []Edit
 	newBody    []Edit // at most one
+}
+
+// An editedHeader is the header of a message with the edits of the children laid
+// over it, as the MTA would make them: an overlay.Header or SendmailHeader.
+type editedHeader interface {
+	Reset(fields []overlay.Field)
+	Fields() []overlay.Field
+	Apply(group ...[]overlay.Edit)
+	Script() []overlay.Edit
 }
 
 // reset forgets the content. Lists that a hook may still look at are left to it.
@@ -87,6 +96,7 @@ func (w *Walk) EndOfHeader(ctx context.Context) {
 		return
 	}
 	w.content.headed = true
+	w.header = w.mta().header(w.header)
 	w.header.Reset(w.fields)
 	if w.ended.Final() {
 		return
@@ -277,6 +287,7 @@ func (w *Walk) askGroup(from, to int) Verdict {
 		}
 		p.answer = Continue
 		p.call.edits.reset(w.sess.Actions)
+		p.call.edits.mta = w.mta()
 		p.call.headed, p.call.live, p.call.pieces = p.headed, p.live, nil
 		if p.hooks.Body != nil {
 			p.call.pieces = w.body
@@ -337,29 +348,26 @@ func (p *part) contentVerdict() Verdict {
 
 // merge lays the edits of a group of parts over the message.
 func (w *Walk) merge(group []part) {
-	forks := make([]*overlay.Fork, 0, 4)
+	var ofHeader [][]overlay.Edit // of each part
 	for i := range group {
 		p := &group[i]
 		if p.edits == 0 || p.Shadow {
 			continue
 		}
-		var fork *overlay.Fork
+		var edits []overlay.Edit
 		for e := range p.call.edits.All() {
 			if kind, ok := headerKind(e.Op); ok {
-				if fork == nil {
-					fork = w.header.Fork()
-				}
-				fork.Apply(overlay.Edit{Kind: kind, Index: e.Index, Name: e.Name, Value: e.Value})
-				continue
+				edits = append(edits, overlay.Edit{Kind: kind, Index: e.Index, Name: e.Name, Value: e.Value})
+			} else {
+				w.keepEdit(e)
 			}
-			w.keepEdit(e)
 		}
-		if fork != nil {
-			forks = append(forks, fork)
+		if edits != nil {
+			ofHeader = append(ofHeader, edits)
 		}
 	}
-	for _, fork := range forks {
-		w.header.Merge(fork)
+	if ofHeader != nil {
+		w.header.Apply(ofHeader...)
 	}
 }
 

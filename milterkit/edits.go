@@ -70,10 +70,13 @@ type Edit struct {
 
 // Edits collects the changes of one child to one message. Its methods return
 // no errors: an edit that cannot be made turns the child's verdict into a
-// [Fail]. What is asked for is applied as Postfix would: a change of a field
-// that is not there adds it, the deletion of one is nothing.
+// [Fail]. What is asked for is applied as the MTA would: a change of a field
+// that is not there adds it, the deletion of one is nothing. Behind Sendmail
+// deleted fields go on to count, and so do fields of Sendmail's own that no child
+// is shown; what is added goes before the first field of that name.
 type Edits struct {
 	offered Actions
+	mta     mta
 	list    []Edit
 	err     error
 }
@@ -173,7 +176,9 @@ func (e *Edits) check(x *Edit) error {
 		if strings.ContainsRune(x.Value, '\r') {
 			x.Value = strings.ReplaceAll(strings.ReplaceAll(x.Value, "\r\n", "\n"), "\r", "")
 		}
-		x.Value = folded(x.Value)
+		if !e.mta.folds() {
+			x.Value = folded(x.Value)
+		}
 	case OpAddRecipient, OpDeleteRecipient:
 		if x.Name == "" || x.Name == "<>" {
 			return errors.New(x.Op.String() + ": no address")

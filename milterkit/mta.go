@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/milterkit/sdk/internal/overlay"
 	"github.com/milterkit/sdk/milterkit/wire"
 )
 
@@ -69,6 +70,23 @@ func (m mta) takesProgress(at Stage) bool {
 // read for 10 s (its timeout S), and nothing can be said to it meanwhile.
 // Source: sendmail/milter.c, milter_write.
 func (m mta) feedsPatiently() bool { return m != sendmail }
+
+// header returns a header that is edited as the MTA would edit it: the last
+// message's, if it is of that kind.
+func (m mta) header(last editedHeader) editedHeader {
+	switch _, ok := last.(*overlay.SendmailHeader); {
+	case m == sendmail && !ok:
+		return new(overlay.SendmailHeader)
+	case m != sendmail && ok:
+		return overlay.New(nil)
+	}
+	return last
+}
+
+// folds reports whether the MTA makes continuation lines of all lines of a value
+// but the first, and shows filters the value as it was asked for. Postfix would
+// write them with a tab. Source: sendmail/headers.c, put_vanilla_header.
+func (m mta) folds() bool { return m == sendmail }
 
 // asFormat returns the text of a reply as MTAs are to be given it: Sendmail
 // takes it for a format string, and Postfix follows it in that.

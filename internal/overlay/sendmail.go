@@ -264,7 +264,8 @@ func (v *sendmailView) add(e Edit) {
 
 // insert puts a new field before the one at a position.
 func (v *sendmailView) insert(e Edit) {
-	at := max(e.Index, 0)
+	e.Index = min(max(e.Index, 0), math.MaxInt32)
+	at := e.Index
 	switch {
 	case at == 0:
 		v.put(at, e, sendmailStep{kind: Insert, behind: v.top})
@@ -278,7 +279,7 @@ func (v *sendmailView) insert(e Edit) {
 func (v *sendmailView) put(at int, e Edit, s sendmailStep) {
 	s.entry = &entry{field: e.field(), kind: added}
 	if e.Kind == Insert {
-		s.entry.kind, s.entry.beyond = inserted, max(e.Index, 0)-at
+		s.entry.kind, s.entry.beyond = inserted, e.Index-at
 	}
 	v.list = slices.Insert(v.list, at, &viewed{s.entry, true})
 	delete(v.users, asciiLower(s.entry.field.Name))
