@@ -44,6 +44,7 @@ type Milter struct {
 	Name           Value[string]
 	Use            Value[string] // a native child
 	Socket         Value[Socket] // of a remote child
+	When           Value[string] // a condition that compiles; empty: it always takes part
 	ConnectTimeout Value[time.Duration]
 	CommandTimeout Value[time.Duration]
 	ContentTimeout Value[time.Duration]

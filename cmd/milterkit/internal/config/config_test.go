@@ -82,7 +82,7 @@ var wrongFiles = []struct{ rule, file, want string }{
 	{"an unknown native child is told with the nearest", "[[milter]]\nname=\"a\"\nuse=\"knwon\"\n", `3:5: use: there is no native child "knwon"; did you mean "known"?`},
 	{"a native child to come is told so", "[[milter]]\nname=\"a\"\nuse=\"greylist\"\n", `3:5: use: the native child "greylist" is not supported by this version yet; there are known`},
 	{"what is to come is told so", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\nwhen=\"s25r\"\n[milter.options]\ndelay=\"10m\"\n",
-		"4:1: when is not supported by this version yet\n" +
+		"4:7: when: s25r is not supported by this version yet\n" +
 			`5:9: options is not supported by this version yet`},
 	{"a limit of sessions is a number", "[server]\nmax_sessions=-9\n", `2:14: max_sessions: -9 is no number of sessions; write one such as 500, or 0 for no limit`},
 	{"a default action is one of five", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\ndefault_action=\"tempfial\"\n", `4:16: default_action: "tempfial" is unknown; did you mean "tempfail"?`},
@@ -133,6 +133,7 @@ connect_timeout = "1s"
 command_timeout = "2s"
 content_timeout = "3s"
 default_action = "quarantine"
+when = "authenticated && !local"
 together = true
 shadow = true
 enabled = false
@@ -152,7 +153,7 @@ enabled = false
 		t.Errorf("got %+v", s)
 	}
 	m := c.Milters[1]
-	if m.Socket.V != (Socket{"tcp", "localhost:26"}) || m.DefaultAction.V != milterkit.DefaultQuarantine || !m.Together.V || m.Enabled.V {
+	if m.Socket.V != (Socket{"tcp", "localhost:26"}) || m.DefaultAction.V != milterkit.DefaultQuarantine || m.When.V != "authenticated && !local" || !m.Together.V || m.Enabled.V {
 		t.Errorf("got %+v", m)
 	}
 	if got := m.Name.From.String(); got != "f:22" {

@@ -38,6 +38,7 @@ type value struct {
 	kind   kind
 	at     place
 	text   string
+	raw    []byte // as it stands in the file, where it is a string
 	items  []*value
 	fields []*field
 
@@ -221,6 +222,7 @@ func (d *document) value(n *unstable.Node, key place) *value {
 	v := &value{at: key, text: string(n.Data)}
 	if n.Raw.Length > 0 {
 		v.at = d.at(int(n.Raw.Offset))
+		v.raw = d.parser.Raw(n.Raw)
 	}
 	switch n.Kind {
 	case unstable.String:

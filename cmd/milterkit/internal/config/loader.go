@@ -83,7 +83,7 @@ func (l *loader) milterKeys(m *Milter) []key {
 	return []key{
 		{"name", into(l, &m.Name, text("opendkim", parseName))},
 		{"use", into(l, &m.Use, text("greylist", l.parseUse))},
-		{"when", notYet},
+		{"when", into(l, &m.When, l.readWhen)},
 		{"options", notYet},
 		{"socket", into(l, &m.Socket, text("unix:/run/opendkim/opendkim.sock", parseChildSocket))},
 		{"connect_timeout", into(l, &m.ConnectTimeout, duration)},

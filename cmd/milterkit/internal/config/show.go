@@ -49,6 +49,7 @@ func (m *Milter) settings() section {
 		out = append(out, setting{"socket", m.Socket.V.String(), m.Socket.From})
 	}
 	return append(out,
+		setting{"when", m.When.V, m.When.From},
 		duration("connect_timeout", m.ConnectTimeout),
 		duration("command_timeout", m.CommandTimeout),
 		duration("content_timeout", m.ContentTimeout),

@@ -53,6 +53,7 @@ func drawConfig(t *rapid.T) *Config {
 			From:           at,
 			Name:           Value[string]{fmt.Sprintf("%s%d", rapid.StringMatching(`[a-zé._-]{0,9}`).Draw(t, "name"), i), at},
 			Socket:         Value[Socket]{Socket{"unix", fmt.Sprintf("/%d", i)}, at},
+			When:           Value[string]{rapid.SampledFrom([]string{"", "local", "helo ==\n\t\"\\u00e9\" // a\r\n"}).Draw(t, "when"), at},
 			ConnectTimeout: span("connect"), CommandTimeout: span("command"), ContentTimeout: span("content"),
 			DefaultAction: Value[milterkit.DefaultAction]{rapid.SampledFrom([]milterkit.DefaultAction{0, 1, 2, 3, 4}).Draw(t, "action"), at},
 			Together:      flag("together"), Shadow: flag("shadow"), Enabled: flag("enabled"),
@@ -141,6 +142,9 @@ func TestShownJSONIsInOrder(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, c := range wrongFiles {
 		f.Add([]byte(c.file))
+	}
+	for _, c := range wrongConditions[:20] {
+		f.Add([]byte("[[milter]]\nname = \"a\"\nsocket = \"/a\"\nwhen = '''" + c.text + "'''\n"))
 	}
 	f.Add([]byte("[server]\nuser = \"\xff\"\n"))
 	f.Add([]byte("[server.x]\n[server]\n[milter.options]\n[[milter]]\nmilter.a.b = {c = [{}, 1]}"))
