@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/milterkit/sdk/cmd/milterkit/internal/config"
+	"github.com/milterkit/sdk/cmd/milterkit/internal/when"
 	"github.com/milterkit/sdk/milterkit"
 )
 
@@ -43,6 +44,10 @@ func advice(c *config.Config) []string {
 		notes = append(notes, "no milter is enabled: every message passes")
 	}
 	for _, m := range c.Enabled() {
+		condition, _ := conditionOf(m)
+		for _, name := range when.Strange(condition) {
+			notes = append(notes, fmt.Sprintf("the condition of %s names the macro %s, which neither Postfix nor Sendmail has by itself: unless the MTA is told to define it, it is empty", m.Name.V, name))
+		}
 		if m.DefaultAction.V == milterkit.DefaultQuarantine {
 			notes = append(notes, fmt.Sprintf("the default action of %s is tempfail behind an MTA that offers no quarantine", m.Name.V))
 		}

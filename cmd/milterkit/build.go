@@ -1,12 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
 
 	"github.com/milterkit/sdk/cmd/milterkit/internal/config"
+	"github.com/milterkit/sdk/cmd/milterkit/internal/when"
 	"github.com/milterkit/sdk/milterkit"
 	"github.com/milterkit/sdk/milterkit/remote"
 )
@@ -36,7 +38,12 @@ func build(c *config.Config, log *slog.Logger) (*milterkit.Server, []*remote.Mil
 		if !m.Enabled.V {
 			continue
 		}
+		condition, err := conditionOf(m)
+		if err != nil {
+			return nil, nil, c.Fault("when", m.When.From, err)
+		}
 		slot := milterkit.Slot{
+			When:           condition,
 			CommandTimeout: m.CommandTimeout.V,
 			ContentTimeout: m.ContentTimeout.V,
 			DefaultAction:  m.DefaultAction.V,
@@ -77,4 +84,17 @@ func build(c *config.Config, log *slog.Logger) (*milterkit.Server, []*remote.Mil
 		MaxHeader:  int(s.MaxHeader.V),
 		Logger:     log,
 	}, remotes, nil
+}
+
+// conditionOf returns the condition under which a milter takes part. The loader
+// has compiled it once, to tell what is wrong with it and where.
+func conditionOf(m config.Milter) (milterkit.Condition, error) {
+	if m.When.V == "" {
+		return milterkit.Condition{}, nil
+	}
+	condition, errs := when.Compile(m.When.V)
+	if len(errs) > 0 {
+		return milterkit.Condition{}, errors.New(errs[0].Message)
+	}
+	return condition, nil
 }

@@ -7,11 +7,13 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"github.com/milterkit/sdk/cmd/milterkit/internal/config"
 	"github.com/milterkit/sdk/cmd/milterkit/internal/listen"
+	"github.com/milterkit/sdk/milterkit"
 	"github.com/milterkit/sdk/milterkit/remote"
 )
 
@@ -71,7 +73,7 @@ func check(stdout, stderr io.Writer, file string, connect bool) error {
 	if err := checkTempDir(c); err != nil {
 		return err
 	}
-	_, remotes, err := build(c, newLogger("stderr", stderr))
+	server, remotes, err := build(c, newLogger("stderr", stderr))
 	if err != nil {
 		return err
 	}
@@ -79,6 +81,11 @@ func check(stdout, stderr io.Writer, file string, connect bool) error {
 		fmt.Fprintln(stdout, "warning:", note)
 	}
 	fmt.Fprintln(stdout, goodNews(c))
+	for _, slot := range server.Dispatcher.Slots() {
+		if slot.When.Holds != nil {
+			fmt.Fprintln(stdout, takesPart(slot))
+		}
+	}
 	if connect {
 		for i, err := range probe(context.Background(), remotes) {
 			if err != nil {
@@ -105,6 +112,17 @@ func goodNews(c *config.Config) string {
 		milters = "milter"
 	}
 	return fmt.Sprintf("configuration is good: %d %s, listening on %s", n, milters, strings.Join(sockets, ", "))
+}
+
+// takesPart says when a milter with a condition is asked, on one line.
+func takesPart(slot milterkit.Slot) string {
+	settled := slot.When.At.String()
+	if slot.When.At == milterkit.StageRcpt {
+		settled = "each rcpt"
+	}
+	blank := func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
+	condition := strings.Join(strings.FieldsFunc(slot.When.Name, blank), " ")
+	return fmt.Sprintf("%s: when %s (settled at %s)", slot.Child.Name(), condition, settled)
 }
 
 // probe asks all milters at the same time whether they are there, and returns
