@@ -45,6 +45,13 @@ func (l *log) Write(p []byte) (int, error) {
 	return l.buf.Write(p)
 }
 
+// forget forgets what was logged.
+func (l *log) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.buf.Reset()
+}
+
 func (l *log) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
