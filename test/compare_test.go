@@ -3,7 +3,6 @@ package test
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -17,10 +16,13 @@ const deliveryLimit = 2 * time.Minute
 
 // outcome is all that can be seen of a dialogue from outside.
 type outcome struct {
+	// words are those of the MTA.
+	words *wording
+
 	// dialogue is what the client said and what it was told.
 	dialogue []smtpclient.Exchange
 
-	// mails are the messages that Postfix took, in order.
+	// mails are the messages that the MTA took, in order.
 	mails []mail
 }
 
@@ -40,6 +42,9 @@ type testcase struct {
 
 	// check looks at the outcome.
 	check func(t *testing.T, o *outcome)
+
+	// sendmail is what looks at it behind Sendmail, where that differs.
+	sendmail func(t *testing.T, o *outcome)
 
 	// apart is for what depends on a milter seeing the edits of the one before
 	// it, which those that run together do not.
@@ -64,8 +69,8 @@ func run(t *testing.T, chain string, routes []route, cases []testcase) {
 				}
 				t.Run(r.name, func(t *testing.T) {
 					o := b.play(t, chain, r, tc.talk)
-					if tc.check != nil {
-						tc.check(t, o)
+					if check := tc.checkOf(r); check != nil {
+						check(t, o)
 					}
 					if r.direct {
 						measure = o
@@ -76,6 +81,14 @@ func run(t *testing.T, chain string, routes []route, cases []testcase) {
 			}
 		})
 	}
+}
+
+// checkOf looks at the outcome on a route.
+func (tc *testcase) checkOf(r route) func(*testing.T, *outcome) {
+	if r.sendmail && tc.sendmail != nil {
+		return tc.sendmail
+	}
+	return tc.check
 }
 
 // play has the dialogue on one route and waits for the end of its mails.
@@ -94,14 +107,14 @@ func (b *bench) exchange(chain string, r route, talk func(*smtpclient.Client)) (
 	if !r.direct && b.kitErr != nil {
 		return nil, fmt.Errorf("there is no milterkit to send through: %w", b.kitErr)
 	}
-	c, err := smtpclient.Dial(b.postfix.Addr(chain + "/" + r.name))
+	c, err := smtpclient.Dial(b.mta(r).Addr(chain + "/" + r.name))
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
 	talk(c)
 	c.Quit()
-	return &outcome{dialogue: c.Exchanges}, nil
+	return &outcome{words: wordsOf(r), dialogue: c.Exchanges}, nil
 }
 
 // settle waits for the end of the mails that were taken in a dialogue.
@@ -111,19 +124,19 @@ func (b *bench) settle(t *testing.T, chain string, r route, o *outcome) {
 	ctx, cancel := context.WithTimeout(t.Context(), deliveryLimit)
 	defer cancel()
 	var ids []string
-	t.Cleanup(func() { b.explain(t, listener, ids, o) })
+	t.Cleanup(func() { b.explain(t, chain, r, ids, o) })
 	for i, e := range o.dialogue {
-		id := queuedAs.FindStringSubmatch(e.Reply.String())
+		id := o.words.queuedAs.FindStringSubmatch(e.Reply.String())
 		if e.Command != "." || id == nil {
 			continue
 		}
 		ids = append(ids, id[1])
-		fate, copies, err := b.postfix.Await(ctx, id[1])
+		fate, copies, err := b.mta(r).Await(ctx, id[1])
 		if err != nil {
 			t.Fatal(err)
 		}
 		for j := range copies {
-			copies[j].Content = normalise(copies[j].Content, id[1])
+			copies[j].Content = o.words.normalise(copies[j].Content, id[1])
 		}
 		o.mails = append(o.mails, mail{fate, copies})
 		o.dialogue[i].Reply = smtpclient.Reply{Lines: []string{strings.ReplaceAll(e.Reply.String(), id[1], "QUEUE-ID")}}
@@ -136,16 +149,17 @@ func (b *bench) settle(t *testing.T, chain string, r route, o *outcome) {
 }
 
 // explain adds to a failed test what the daemons have to say.
-func (b *bench) explain(t *testing.T, listener string, ids []string, o *outcome) {
+func (b *bench) explain(t *testing.T, chain string, r route, ids []string, o *outcome) {
 	if !t.Failed() {
 		return
 	}
+	listener := chain + "/" + r.name
 	t.Logf("the dialogue on %s:\n%s", listener, o)
 	if len(ids) == 0 {
-		t.Log(b.postfix.Log())
+		t.Log(b.mta(r).Log())
 	}
 	for _, id := range ids {
-		t.Logf("Postfix's log:\n%s", b.postfix.LogOf(id))
+		t.Logf("the MTA's log:\n%s", b.mta(r).LogOf(id))
 	}
 	if kit := b.kits[listener]; kit != nil {
 		t.Log(kit.Log())
@@ -159,25 +173,6 @@ func (o *outcome) String() string {
 		fmt.Fprintf(&s, "C: %s\nS: %s\n", e.Command, strings.Join(e.Reply.Lines, "\nS: "))
 	}
 	return s.String()
-}
-
-var (
-	queuedAs = regexp.MustCompile(`^250 2\.0\.0 Ok: queued as (\S+)$`)
-
-	// received is the field that Postfix adds, and no filter sees. The date
-	// has a line of its own when there are several recipients.
-	received = regexp.MustCompile(`(?m)^(Received: from .* \(.*\)\n\tby mx\.example\.test \(Postfix\) with E?SMTP id QUEUE-ID(?:\n\tfor <.*>)?;)\s[^\n]*$`)
-)
-
-// normalise makes the copies of two messages comparable. It changes two
-// things, the queue id wherever it stands, and the date in Postfix's own
-// Received, and nothing else.
-func normalise(content []byte, id string) []byte {
-	s := strings.ReplaceAll(string(content), id, "QUEUE-ID")
-	if at := received.FindStringSubmatchIndex(s); at != nil {
-		s = s[:at[3]] + " DATE" + s[at[1]:]
-	}
-	return []byte(s)
 }
 
 // sameOutcome reports the first difference in each thing that can differ.
@@ -214,7 +209,7 @@ func sameOutcome(t *testing.T, want, got *outcome) {
 // they differ.
 func sameCopy(t *testing.T, want, got stack.Copy) bool {
 	t.Helper()
-	w, g := want.To+"\n"+string(want.Content), got.To+"\n"+string(got.Content)
+	w, g := want.To+"\n"+want.Params+"\n"+string(want.Content), got.To+"\n"+got.Params+"\n"+string(got.Content)
 	if w == g {
 		return true
 	}
@@ -231,29 +226,34 @@ func sameCopy(t *testing.T, want, got stack.Copy) bool {
 // replyTo is the reply to the n-th command that starts with a prefix, from 0.
 func (o *outcome) replyTo(t *testing.T, prefix string, n int) string {
 	t.Helper()
+	return o.exchange(t, prefix, n).Reply.String()
+}
+
+// exchange is the n-th command that starts with a prefix, from 0, with its
+// reply.
+func (o *outcome) exchange(t *testing.T, prefix string, n int) smtpclient.Exchange {
+	t.Helper()
 	for _, e := range o.dialogue[1:] {
 		if strings.HasPrefix(e.Command, prefix) {
 			if n == 0 {
-				return e.Reply.String()
+				return e
 			}
 			n--
 		}
 	}
 	t.Fatalf("the dialogue has no such command %s", prefix)
-	return ""
+	return smtpclient.Exchange{}
 }
 
 // wantReply checks the reply to the first command that starts with a prefix;
-// "." is the end of the data.
+// "." is the end of the data. The reply is given as Postfix words it.
 func wantReply(t *testing.T, o *outcome, prefix, want string) {
 	t.Helper()
-	if got := o.replyTo(t, prefix, 0); got != want {
-		t.Errorf("reply to %s: %q, want %q", prefix, got, want)
+	e := o.exchange(t, prefix, 0)
+	if want = o.words.reply(e.Command, want); e.Reply.String() != want {
+		t.Errorf("reply to %s: %q, want %q", prefix, e.Reply, want)
 	}
 }
-
-// accepted is the reply to a message that Postfix took.
-const accepted = "250 2.0.0 Ok: queued as QUEUE-ID"
 
 // delivered is the one copy of the one message that was to be delivered.
 func delivered(t *testing.T, o *outcome) string {
@@ -261,7 +261,7 @@ func delivered(t *testing.T, o *outcome) string {
 	return string(copies(t, o, 0, 1)[0].Content)
 }
 
-// copies are the n copies of the i-th message that Postfix took.
+// copies are the n copies of the i-th message that the MTA took.
 func copies(t *testing.T, o *outcome, i, n int) []stack.Copy {
 	t.Helper()
 	if i >= len(o.mails) {

@@ -15,15 +15,20 @@ import (
 	"github.com/milterkit/sdk/test/stack"
 )
 
-// route is a way from the client to the milters: a listener of Postfix's.
+// route is a way from the client to the milters: a listener of an MTA's.
 type route struct {
 	name     string
 	together bool // all milters but the first have together = true
-	direct   bool // no milterkit: Postfix talks to each milter
+	direct   bool // no milterkit: the MTA talks to each milter
+	sendmail bool // the MTA is Sendmail, not Postfix
 }
 
 // routes are the ways that are compared; the first is the measure.
-var routes = []route{{name: "direct", direct: true}, {name: "behind"}, {name: "together", together: true}}
+var (
+	routes         = []route{{name: "direct", direct: true}, {name: "behind"}, {name: "together", together: true}}
+	sendmailRoutes = []route{{name: "direct", direct: true, sendmail: true}, {name: "behind", sendmail: true},
+		{name: "together", together: true, sendmail: true}}
+)
 
 // chain is a list of milters, reached by each of the routes.
 type chain struct {
@@ -33,10 +38,11 @@ type chain struct {
 
 // bench is the stack that all tests share, started once.
 type bench struct {
-	root    *stack.Root
-	postfix *stack.Postfix
+	root     *stack.Root
+	postfix  *stack.Postfix
+	sendmail *stack.Sendmail
 
-	// kits are the milterkit daemons, by the listener in front of them.
+	// kits are the milterkit daemons, by the listeners in front of them.
 	kits map[string]*stack.Milterkit
 
 	// binary is the milterkit program, kitErr why there is none.
@@ -116,13 +122,14 @@ func newBench() (*bench, error) {
 		b.addChain(chain{"down-" + action, []stack.Child{down, b.child(firstName)}}, routes[1])
 	}
 	b.addInterrupted()
+	b.addSendmail(real)
 	b.addChain(chain{"verify", []stack.Child{{Name: "opendkim", Socket: verifier.Socket()}}}, routes[0])
 	b.addChain(chain{"sign-relaxed", []stack.Child{{Name: "sign", Socket: relaxed.Socket()}}}, routes[:2]...)
 	b.addChain(chain{"sign-simple", []stack.Child{{Name: "sign", Socket: simple.Socket()}}}, routes[:2]...)
 
 	// clamav-milter defers mail for a while when it starts before clamd.
 	scanners := []stack.Component{clamd, spamd, verifier, relaxed, simple}
-	filters := []stack.Component{clamav, spamass, b.postfix}
+	filters := []stack.Component{clamav, spamass, b.postfix, b.sendmail}
 	b.components = slices.Concat(scanners, filters)
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -145,16 +152,36 @@ func (b *bench) addChain(c chain, routes ...route) {
 				l.Milters = append(l.Milters, child.Socket)
 			}
 		} else {
-			kit := &stack.Milterkit{Root: b.root, Name: "kit-" + c.name + "-" + r.name}
-			for i, child := range c.children {
-				child.Together = r.together && i > 0
-				kit.Children = append(kit.Children, child)
-			}
-			b.kits[l.Name] = kit
-			l.Milters = []string{kit.Socket()}
+			l.Milters = []string{b.kit(c, r).Socket()}
 		}
-		b.postfix.Listeners = append(b.postfix.Listeners, l)
+		if r.sendmail {
+			b.sendmail.Listeners = append(b.sendmail.Listeners, l)
+		} else {
+			b.postfix.Listeners = append(b.postfix.Listeners, l)
+		}
 	}
+}
+
+// kit is the milterkit of a route to a chain. Both MTAs ask the same one.
+func (b *bench) kit(c chain, r route) *stack.Milterkit {
+	listener := c.name + "/" + r.name
+	if b.kits[listener] == nil {
+		kit := &stack.Milterkit{Root: b.root, Name: "kit-" + c.name + "-" + r.name}
+		for i, child := range c.children {
+			child.Together = r.together && i > 0
+			kit.Children = append(kit.Children, child)
+		}
+		b.kits[listener] = kit
+	}
+	return b.kits[listener]
+}
+
+// mta is the mail server of a route.
+func (b *bench) mta(r route) stack.MTA {
+	if r.sendmail {
+		return b.sendmail
+	}
+	return b.postfix
 }
 
 // startKits builds milterkit and starts its daemons. It is the one place that

@@ -56,6 +56,10 @@ type scene struct {
 	message []byte   // nil is a letter with fields of many kinds
 	check   func(*outcomeOf)
 	departs string
+
+	// sendmail is the check behind Sendmail, where that makes something else
+	// of a milter's wishes than Postfix: see overlay.SendmailHeader.
+	sendmail func(*outcomeOf)
 }
 
 // talk is the dialogue of a scene.
@@ -113,6 +117,8 @@ type scripted struct {
 	role   string // the milter whose scripts it plays
 	silent bool   // says nothing before the end of a message
 
+	sendmail bool // the MTA is Sendmail
+
 	session   []string // what it was shown of the session
 	shown     []string // ... and of the message, but for the body
 	bodyBytes []byte   // which may come in any pieces
@@ -134,13 +140,29 @@ func verdict(r milter.Response) (milter.Response, error) {
 	return r, nil
 }
 
-// macros are those of a stage, of the names that matter: what Postfix sends
-// unasked, and for a milter that has asked, all that it has asked for.
-func (s *scripted) macros(m *milter.Modifier) string {
-	names := []string{"j", "v", "_", "{daemon_name}", "{daemon_addr}", "{mail_addr}", "{mail_host}", "{mail_mailer}",
-		"{rcpt_addr}", "{rcpt_host}", "{rcpt_mailer}", "i"}
+// unasked are the macros that matter of those that an MTA sends at a stage
+// without being asked.
+var unasked = map[bool]map[string][]string{
+	false: { // Postfix
+		"connect": {"j", "v", "_", "{daemon_name}", "{daemon_addr}"},
+		"mail":    {"{mail_addr}", "{mail_host}", "{mail_mailer}"},
+		"rcpt":    {"{rcpt_addr}", "{rcpt_host}", "{rcpt_mailer}"},
+		"end":     {"i"},
+	},
+	true: { // Sendmail
+		"connect": {"j", "_", "{daemon_name}", "{if_name}"},
+		"mail":    {"i", "{mail_addr}", "{mail_host}", "{mail_mailer}"},
+		"rcpt":    {"{rcpt_addr}", "{rcpt_host}", "{rcpt_mailer}"},
+		"end":     {"{msg_id}"},
+	},
+}
+
+// macros are those of a stage: what the MTA sends unasked, and for a milter that
+// has asked, all that it has asked for.
+func (s *scripted) macros(stage string, m *milter.Modifier) string {
+	names := unasked[s.sendmail][stage]
 	if s.milter == listerName {
-		names = append(names, "{client_addr}", "{client_name}")
+		names = append(slices.Clip(names), "{client_addr}", "{client_name}", "i")
 	}
 	var known []string
 	for _, name := range names {
@@ -153,7 +175,8 @@ func (s *scripted) macros(m *milter.Modifier) string {
 
 // Connect implements [milter.Milter].
 func (s *scripted) Connect(host, family string, _ uint16, addr net.IP, m *milter.Modifier) (milter.Response, error) {
-	s.session = []string{fmt.Sprint(host, " ", family, " ", addr, s.macros(m))}
+	s.sendmail = strings.HasPrefix(m.Macros["j"], "sm.")
+	s.session = []string{fmt.Sprint(host, " ", family, " ", addr, s.macros("connect", m))}
 	return s.say(findScript(s.role, host).connect)
 }
 
@@ -169,7 +192,9 @@ func (s *scripted) Helo(name string, _ *milter.Modifier) (milter.Response, error
 func (s *scripted) MailFrom(from string, m *milter.Modifier) (milter.Response, error) {
 	s.script = findScript(s.role, from)
 	s.bodyBytes = nil
-	s.shown = []string{"from " + from + s.macros(m)}
+	// Asked anew: go-milter may have forgotten it.
+	s.sendmail = m.Macros["{mail_mailer}"] == "relay"
+	s.shown = []string{"from " + from + s.macros("mail", m)}
 	if s.script.sawSession {
 		s.shown = append(slices.Clone(s.session), s.shown...)
 	}
@@ -178,7 +203,7 @@ func (s *scripted) MailFrom(from string, m *milter.Modifier) (milter.Response, e
 
 // RcptTo implements [milter.Milter].
 func (s *scripted) RcptTo(rcpt string, m *milter.Modifier) (milter.Response, error) {
-	s.shown = append(s.shown, "to "+rcpt+s.macros(m))
+	s.shown = append(s.shown, "to "+rcpt+s.macros("rcpt", m))
 	name, _, _ := strings.Cut(rcpt, "@")
 	return s.say(s.script.rcpt[name])
 }
@@ -210,7 +235,7 @@ func (s *scripted) Body(m *milter.Modifier) (milter.Response, error) {
 		<-p.release
 	}
 	if s.script.saw || s.script.sawSession {
-		s.shown = append(s.shown, fmt.Sprintf("%d bytes %.40q %x", len(s.bodyBytes), s.bodyBytes, sha256.Sum256(s.bodyBytes)), "end"+s.macros(m))
+		s.shown = append(s.shown, fmt.Sprintf("%d bytes %.40q %x", len(s.bodyBytes), s.bodyBytes, sha256.Sum256(s.bodyBytes)), "end"+s.macros("end", m))
 		if err := m.AddHeader("X-Saw-"+s.milter, strings.Join(s.shown, "; ")); err != nil {
 			return nil, err
 		}

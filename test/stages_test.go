@@ -84,13 +84,16 @@ func stages() []scene {
 	}
 	return slices.Concat(scenes, []scene{
 		{name: "nothing", first: script{saw: true}, check: has("X-Saw-first: from nothing@example.org(", "; to bob@example.test(")},
-		{name: "session-seen", first: script{sawSession: true}, check: has("X-Saw-first: localhost tcp4 127.0.0.1(j=mx.example.test ", "; helo client.example.org; from ")},
+		{name: "session-seen", first: script{sawSession: true}, check: has("X-Saw-first: localhost tcp4 127.0.0.1(j=mx.example.test ", "; helo client.example.org; from "),
+			sendmail: has("X-Saw-first: localhost tcp4 127.0.0.1(j=sm.example.test ", "; helo client.example.org; from ")},
 	})
 }
 
 // TestHelo has a milter give each verdict on the name in HELO, which is what
 // the milter goes by.
-func TestHelo(t *testing.T) {
+func TestHelo(t *testing.T) { helos(t, routes[:2]) }
+
+func helos(t *testing.T, routes []route) {
 	var cases []testcase
 	for _, v := range allVerdicts {
 		cases = append(cases, testcase{name: v.name, talk: func(c *smtpclient.Client) {
@@ -108,11 +111,13 @@ func TestHelo(t *testing.T) {
 			case v.name == "closing": // at once
 				wantReply(t, o, "EHLO", v.reply)
 			case v.reply != "":
-				wantReply(t, o, "MAIL", v.reply)
+				if got, want := o.replyTo(t, "MAIL", 0), o.words.reply("", v.reply); got != want {
+					t.Errorf("reply to MAIL: %q, want %q", got, want)
+				}
 			}
 		}})
 	}
-	run(t, "actions", routes[:2], cases)
+	run(t, "actions", routes, cases)
 }
 
 // TestConnect has a milter give each verdict on the client's host name, which

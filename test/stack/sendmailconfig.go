@@ -59,7 +59,7 @@ func (d *sendmailDaemon) macros() string {
 		// No field in the header that says where the configuration is.
 		{"confPRIVACY_FLAGS", "public"},
 		{"confTO_IDENT", "0"},
-		{"confSMTP_LOGIN_MSG", "$j ESMTP"}, // without the date
+		{"confSMTP_LOGIN_MSG", "$j"}, // without the date
 		// However busy the machine is.
 		{"confQUEUE_LA", "1000"}, {"confREFUSE_LA", "1000"}, {"confDELAY_LA", "0"},
 		{"SMART_HOST", "relay:[127.0.0.1]"},
