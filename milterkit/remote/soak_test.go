@@ -27,7 +27,7 @@ import (
 )
 
 var (
-	soakSessions = flag.Int("sessions", 500, "how many sessions TestSoak plays")
+	soakSessions = flag.Int("sessions", 300, "how many sessions TestSoak plays")
 	soakSeed     = flag.Uint64("seed", 1, "the first of TestSoak's seeds")
 )
 
@@ -60,7 +60,7 @@ var soakStages = []byte{wire.CmdConnect, wire.CmdHelo, wire.CmdMail, wire.CmdRcp
 	wire.CmdHeader, wire.CmdEOH, wire.CmdBody, wire.CmdEOM}
 
 // newPlan draws one.
-func newPlan(r *rand.Rand) *plan {
+func newPlan(r *rand.Rand, hasty bool) *plan {
 	p := &plan{}
 	for _, s := range []wire.Steps{wire.LeadingSpace, wire.CanSkip, wire.NoUnknown, wire.NoData, wire.NoReplyHeader, wire.NoReplyBody, wire.NoReplyEOH,
 		wire.NoReplyConnect, wire.NoReplyHelo, wire.NoReplyMail, wire.NoReplyRcpt, wire.NoReplyData} {
@@ -74,8 +74,8 @@ func newPlan(r *rand.Rand) *plan {
 	case 1:
 		p.cmd = soakStages[r.IntN(len(soakStages))]
 		for p.fault == nil {
-			faults := miltertest.Faults(2 * soakTimeout)
-			if f := &faults[r.IntN(len(faults))]; f.Is(p.cmd) && soakable(f, p.cmd) && (!slow(f) || r.IntN(20) == 0) {
+			faults := miltertest.Faults(2 * hastyTimeout)
+			if f := &faults[r.IntN(len(faults))]; f.Is(p.cmd) && soakable(f, p.cmd) && (!slow(f) || hasty && r.IntN(12) == 0) {
 				p.fault = f
 			}
 		}
@@ -96,9 +96,12 @@ func newPlan(r *rand.Rand) *plan {
 	return p
 }
 
-// soakTimeout is the command and content timeout: long enough for whoever
-// answers on a machine that is busy.
-const soakTimeout = 3 * time.Second
+// The command and content timeout of a milter, which even a machine that stands
+// still for a while keeps to, and that of the one that may hang.
+const (
+	soakTimeout  = time.Minute
+	hastyTimeout = 5 * time.Second
+)
 
 // slow reports whether a fault costs the whole timeout.
 func slow(f *miltertest.Fault) bool { return f.Answer.Hang || f.Answer.Delay > 0 }
@@ -218,8 +221,8 @@ func (s *soak) next(r *rand.Rand, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.plans = nil
-	for range n {
-		s.plans = append(s.plans, newPlan(r))
+	for i := range n {
+		s.plans = append(s.plans, newPlan(r, i == 0))
 	}
 }
 
@@ -240,7 +243,11 @@ func (s *soak) play(seed uint64, sessions int) (string, error) {
 		defer f.Close()
 		m := &remote.Milter{Label: name, Network: "unix", Addr: addr, Logger: warnings}
 		defer m.Close()
-		slots = append(slots, milterkit.Slot{Child: m, CommandTimeout: soakTimeout, ContentTimeout: soakTimeout,
+		timeout := soakTimeout
+		if i == 0 {
+			timeout = hastyTimeout
+		}
+		slots = append(slots, milterkit.Slot{Child: m, CommandTimeout: timeout, ContentTimeout: timeout,
 			DefaultAction: milterkit.DefaultAction(r.IntN(5)), Together: i > 0 && r.IntN(3) == 0, Shadow: r.IntN(8) == 0})
 	}
 	socket, stop, err := s.serve("mux", slots, warnings)
@@ -322,9 +329,9 @@ type told struct {
 
 // talk plays a session of three messages.
 func talk(socket string) ([]told, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	m, err := miltertest.Dial(ctx, "unix", socket, miltertest.Offer{Timeout: 30 * time.Second})
+	m, err := miltertest.Dial(ctx, "unix", socket, miltertest.Offer{Timeout: time.Minute})
 	if err != nil {
 		return nil, err
 	}
@@ -362,7 +369,7 @@ func talk(socket string) ([]told, error) {
 // say the same, at the same moment, and those go by the model; and nothing is left
 // over: no goroutine, no descriptor, no memory.
 func TestSoak(t *testing.T) {
-	const batch = 20
+	const batch = 10
 	goroutines, files := runtime.NumGoroutine(), openFiles(t)
 	var before, after runtime.MemStats
 	runtime.GC()
