@@ -156,6 +156,13 @@ func fieldEdits() []scene {
 			check: has("\nX-Folded: a\n\tb\nX-Empty:")},
 		{name: "change-field-0", first: editing(func(m m) error { return m.ChangeHeader(0, "Subject", "changed") }),
 			check: has("\nSubject: changed\n")},
+		// Sendmail has a field of its own for each of these two, which it writes
+		// where the message has none.
+		{name: "add-another-date", first: editing(func(m m) error { return m.AddHeader("Date", "today") }),
+			check: has("\nx-one: 3\nDate: today\n\n"), sendmail: has(tracesBefore + "Date: today\nFrom: ")},
+		{name: "change-missing-message-id", message: lines("From: "+alice, "Date: "+date, "", "The body."),
+			first: editing(func(m m) error { return m.ChangeHeader(1, "Message-ID", "<new@example.org>") }),
+			check: has("\nMessage-ID: <new@example.org>\n\n"), sendmail: has(tracesBefore + "Message-Id: <new@example.org>\nFrom: ")},
 		{name: "change-missing", first: editing(func(m m) error { return m.ChangeHeader(1, "X-None", "new") }),
 			check: has("\nx-one: 3\nX-None: new\n\n")},
 		{name: "change-beyond-the-last", first: editing(func(m m) error { return m.ChangeHeader(4, "X-One", "4") }),

@@ -200,13 +200,29 @@ func (b *bench) startKits() error {
 	return stack.Start(daemons...)
 }
 
+// failures is an error when Sendmail has given up a milterkit: it is always answered
+// in time, and in its own way.
+func (b *bench) failures() error {
+	var errs []error
+	for _, kit := range b.kits {
+		for _, line := range b.sendmail.Failures(kit.Socket()) {
+			errs = append(errs, fmt.Errorf("Sendmail has given up %s: %s", kit.Name, line))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // stop stops everything and looks for trouble that no test has seen.
 func (b *bench) stop() error {
 	components := slices.Clone(b.components)
 	for _, kit := range b.kits {
 		components = append(components, kit)
 	}
-	err := stack.Stop(components...)
+	var err error
+	if shared.err == nil {
+		err = b.failures()
+	}
+	err = errors.Join(err, stack.Stop(components...))
 	for _, m := range b.milters {
 		err = errors.Join(err, m.close())
 	}

@@ -35,6 +35,15 @@ func pairs() []scene {
 		{name: "second-changes-what-first-deleted", first: editing(func(m m) error { return m.ChangeHeader(1, "Subject", "") }),
 			second: editing(func(m m) error { return m.ChangeHeader(1, "Subject", "anew") }), check: has("\nx-one: 3\nSubject: anew\n\n"),
 			sendmail: has("\nTo: Bob <bob@example.test>\nSubject: anew\nDate: ")},
+		{name: "second-adds-what-first-deleted", first: editing(func(m m) error { return m.ChangeHeader(1, "Subject", "") }),
+			second: editing(func(m m) error { return m.AddHeader("Subject", "anew") }), check: has("\nx-one: 3\nSubject: anew\n\n"),
+			sendmail: has("\nTo: Bob <bob@example.test>\nSubject: anew\nDate: ")},
+		{name: "second-inserts-after-what-first-deleted", first: editing(func(m m) error {
+			return all(m.ChangeHeader(1, "From", ""), m.ChangeHeader(1, "Subject", ""), m.InsertHeader(0, "X-A", "0"))
+		}), second: editing(func(m m) error { return all(m.InsertHeader(5, "X-B", "5"), m.InsertHeader(12, "X-C", "12")) })},
+		{name: "both-add-one-name", first: editing(func(m m) error { return m.AddHeader("X-Added", "a") }),
+			second: editing(func(m m) error { return m.AddHeader("X-Added", "b") }), check: has("\nX-Added: a\nX-Added: b\n\n"),
+			sendmail: has("\nX-Added: b\nX-Added: a\n\n")},
 		{name: "both-replace-the-body", first: editing(func(m m) error { return m.ReplaceBody([]byte("first\r\n")) }),
 			second: script{saw: true, edit: func(m m) error { return m.ReplaceBody([]byte("second\r\n")) }},
 			check:  has(`7 bytes "first\r\n"`, "\n\nsecond\n")},

@@ -8,6 +8,7 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/emersion/go-milter"
 	"github.com/milterkit/sdk/test/smtpclient"
@@ -35,6 +36,10 @@ type script struct {
 
 	// pause keeps the message waiting at its end.
 	pause *pause
+
+	// slowRcpt and slowEnd are how long it takes for a recipient and for the
+	// end of the message.
+	slowRcpt, slowEnd time.Duration
 }
 
 // pause is a rendezvous between a test and a milter.
@@ -99,7 +104,7 @@ var scripts = func() map[string]map[string]script {
 		}
 		all[milter][s.name] = script
 	}
-	for _, s := range slices.Concat(edits(), stages(), pairs(), shy(), together(), interrupted()) {
+	for _, s := range slices.Concat(edits(), stages(), pairs(), shy(), together(), interrupted(), slow()) {
 		add(firstName, s, s.first)
 		add(secondName, s, s.second)
 	}
@@ -204,6 +209,7 @@ func (s *scripted) MailFrom(from string, m *milter.Modifier) (milter.Response, e
 // RcptTo implements [milter.Milter].
 func (s *scripted) RcptTo(rcpt string, m *milter.Modifier) (milter.Response, error) {
 	s.shown = append(s.shown, "to "+rcpt+s.macros("rcpt", m))
+	time.Sleep(s.script.slowRcpt)
 	name, _, _ := strings.Cut(rcpt, "@")
 	return s.say(s.script.rcpt[name])
 }
@@ -230,6 +236,7 @@ func (s *scripted) Body(m *milter.Modifier) (milter.Response, error) {
 	if s.script.breaks {
 		return nil, errors.New("broken, as the script says")
 	}
+	time.Sleep(s.script.slowEnd)
 	if p := s.script.pause; p != nil {
 		p.entered <- struct{}{}
 		<-p.release

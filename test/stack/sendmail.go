@@ -197,3 +197,19 @@ func (s *Sendmail) Log() string {
 
 // LogOf is what the mail log says about a message.
 func (s *Sendmail) LogOf(id string) string { return logOf(s.path("maillog"), id) }
+
+// Failures are the lines of the mail log in which Sendmail gives up a milter,
+// which it knows by its socket. Source: sendmail/milter.c, milter_error.
+func (s *Sendmail) Failures(socket string) []string {
+	b, err := os.ReadFile(s.path("maillog"))
+	if err != nil {
+		return []string{err.Error()}
+	}
+	var lines []string
+	for line := range strings.Lines(string(b)) {
+		if strings.Contains(line, "Milter ("+s.filterName(socket)+"): to error state") {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	return lines
+}

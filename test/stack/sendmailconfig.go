@@ -70,16 +70,17 @@ func (d *sendmailDaemon) macros() string {
 	for _, feature := range []string{"nocanonify", "accept_unresolvable_domains", "accept_unqualified_senders", "no_default_msa"} {
 		say("FEATURE", feature)
 	}
-	say("RELAY_DOMAIN", "127")         // the loopback addresses
-	filters := make(map[string]string) // names by socket
+	say("RELAY_DOMAIN", "127") // the loopback addresses
+	said := make(map[string]bool)
 	for _, l := range d.listeners {
 		var names []string
 		for _, socket := range l.Milters {
-			if filters[socket] == "" {
-				filters[socket] = fmt.Sprintf("filter%d", len(filters))
-				say("MAIL_FILTER", filters[socket], "S="+socket+", F=T")
+			name := s.filterName(socket)
+			if !said[name] {
+				say("MAIL_FILTER", name, "S="+socket+", F=T")
+				said[name] = true
 			}
-			names = append(names, filters[socket])
+			names = append(names, name)
 		}
 		_, port, _ := strings.Cut(s.Addr(l.Name), ":")
 		// All have one name, which milters are told.
@@ -88,6 +89,12 @@ func (d *sendmailDaemon) macros() string {
 	say("MAILER", "smtp")
 	b.WriteString(unknownUsers)
 	return b.String()
+}
+
+// filterName is what a milter is called in the log, by its socket below the root.
+func (s *Sendmail) filterName(socket string) string {
+	path := strings.TrimPrefix(socket, "unix:"+s.Root.Dir+"/")
+	return strings.ReplaceAll(strings.TrimSuffix(strings.TrimSuffix(path, "/sock"), ".sock"), "/", "-")
 }
 
 // unknownUsers is the ruleset that refuses recipients. Its columns are apart by
