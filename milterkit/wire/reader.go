@@ -84,10 +84,15 @@ func (r *Reader) Next() (Frame, error) {
 	if r.r == r.w && !r.pinned {
 		r.r, r.w = 0, 0
 	}
-	if err := r.have(headerSize); err != nil {
+	if err := r.have(lengthSize); err != nil {
 		return Frame{}, err
 	}
 	n := binary.BigEndian.Uint32(r.buf[r.r:])
+	if n > 0 { // after a length of 0 nothing more may come
+		if err := r.have(headerSize); err != nil {
+			return Frame{}, err
+		}
+	}
 	if n == 0 || n > r.max() {
 		return Frame{}, badLength(r.buf[r.r:r.w], r.max(), !r.begun)
 	}

@@ -97,7 +97,7 @@ func TestTheErrorOfAnEarlyEndNamesTheFrame(t *testing.T) {
 // A frame of no bytes, or of too many, is the peer's fault, and stays so: Next
 // does not go on behind it.
 func TestImpossibleLengths(t *testing.T) {
-	for _, stream := range []string{"\x00\x00\x00\x00C", "\x00\x10\x00\x01C", "\xff\xff\xff\xffC", "\x80\x00\x00\x00C"} {
+	for _, stream := range []string{"\x00\x00\x00\x00", "\x00\x00\x00\x00C", "\x00\x10\x00\x01C", "\xff\xff\xff\xffC", "\x80\x00\x00\x00C"} {
 		r := NewReader(strings.NewReader("\x00\x00\x00\x01N"+stream), nil)
 		if _, err := r.Next(); err != nil {
 			t.Fatal(err)

@@ -61,10 +61,13 @@ type seen struct {
 // stream ends: io.EOF, io.ErrUnexpectedEOF or a ProtocolError.
 func plain(stream []byte) (frames []seen, err error) {
 	for len(stream) > 0 {
-		if len(stream) < 5 {
+		if len(stream) < 4 {
 			return frames, io.ErrUnexpectedEOF
 		}
 		n := int(stream[0])<<24 | int(stream[1])<<16 | int(stream[2])<<8 | int(stream[3])
+		if n > 0 && len(stream) < 5 {
+			return frames, io.ErrUnexpectedEOF
+		}
 		if n == 0 || n > MaxFrame {
 			return frames, &ProtocolError{}
 		}

@@ -20,7 +20,7 @@ var strangers = []struct{ prefix, name string }{
 
 // badLength is the error for a frame whose length cannot be. Where it is the
 // first of its stream, the peer is most likely no milter peer at all, and the
-// error says what its bytes look like. start is at least the frame's header.
+// error says what its bytes look like. start is at least the frame's length.
 func badLength(start []byte, longest uint32, first bool) error {
 	n := binary.BigEndian.Uint32(start)
 	if first && n != 0 {
@@ -30,5 +30,5 @@ func badLength(start []byte, longest uint32, first bool) error {
 			}
 		}
 	}
-	return fault(0, fmt.Sprintf("frame of %d bytes, want 1 to %d: starts with %q", n, longest, start[:headerSize]))
+	return fault(0, fmt.Sprintf("frame of %d bytes, want 1 to %d: starts with %q", n, longest, start[:min(len(start), headerSize)]))
 }
