@@ -2,11 +2,12 @@
 
 GO      ?= go
 FUZZ    ?= 60s
+SEED    ?= 1
 
 # Every fuzz target: package and name.
 FUZZERS = $(shell grep -rHoE '^func Fuzz[A-Za-z]+' --include='*_test.go' . | sed -E 's|^\./(.*)/[^/]*:func (.*)|\1:\2|')
 
-.PHONY: build demo help test test-quick test-real test-alloc test-long fuzz cover install-test-deps
+.PHONY: build demo help test test-quick test-alloc test-long soak fuzz cover install-test-deps
 
 build: ## the program, as bin/milterkit
 	$(GO) build -trimpath -o bin/milterkit ./cmd/milterkit
@@ -28,10 +29,13 @@ test: install-test-deps ## all that CI runs: race detector, allocation gates, re
 	$(GO) test -race -timeout 15m ./...
 	$(MAKE) --no-print-directory test-alloc
 
-test-long: test fuzz cover ## what takes minutes: fuzzing and coverage
+test-long: test soak fuzz cover ## what takes minutes: sessions by the thousand, fuzzing, coverage
 
 test-alloc: ## allocation gates, which the race detector would disturb
 	$(GO) test -run 'Alloc' ./milterkit/... ./internal/...
+
+soak: ## 10,000 sessions of milters that go wrong, against native twins; SEED is the first seed
+	$(GO) test -race -timeout 30m -run TestSoak -v ./milterkit/remote -args -sessions 10000 -seed $(SEED)
 
 fuzz: ## every fuzz target for FUZZ (60s)
 	@set -e; for f in $(FUZZERS); do \
