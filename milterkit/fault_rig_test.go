@@ -24,14 +24,20 @@ import (
 // A witness is a native child that writes down what it is asked, and adds a field
 // to each message.
 type witness struct {
-	name string
-	saw  []string // read when the session is over
+	name  string
+	delay time.Duration // of each answer
+	saw   []string      // read when the session is over
 }
 
 func (w *witness) Name() string { return w.name }
 
 func (w *witness) Hooks() milterkit.Hooks {
-	see := func(s string) milterkit.Verdict { w.saw = append(w.saw, s); return milterkit.Continue }
+	note := func(s string) { w.saw = append(w.saw, s) }
+	see := func(s string) milterkit.Verdict {
+		note(s)
+		time.Sleep(w.delay)
+		return milterkit.Continue
+	}
 	return milterkit.Hooks{
 		Connect: func(context.Context, *milterkit.Session) milterkit.Verdict { return see("connect") },
 		Helo:    func(context.Context, *milterkit.Session) milterkit.Verdict { return see("helo") },
@@ -45,8 +51,8 @@ func (w *witness) Hooks() milterkit.Hooks {
 			e.AddHeader("X-"+w.name, "here")
 			return see("eom")
 		},
-		Reset: func() { see("reset") },
-		Close: func() { see("close") },
+		Reset: func() { note("reset") },
+		Close: func() { note("close") },
 	}
 }
 

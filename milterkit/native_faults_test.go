@@ -162,8 +162,8 @@ func (c *nativeCell) play(t *testing.T) {
 	c.compare(t, "the second message", got, due, first, last)
 	if c.fault.gone {
 		c.compareLog(t, log, `error="an earlier hook has not returned"`, "mail")
-	} else if asked := faulty.take(); log.Len() > 0 || !slices.Equal(asked[len(asked)-10:], strings.Split("mail|rcpt c@d|refused|unknown|rcpt e@f|data|header|body|message|reset", "|")) {
-		t.Errorf("the second message: it was asked %q, and the log says %s", asked, log)
+	} else if asked := strings.Join(faulty.take(), "|"); log.Len() > 0 || !strings.HasSuffix(asked, "mail|rcpt c@d|refused|unknown|rcpt e@f|data|header|body|message|reset") {
+		t.Errorf("the second message: it was asked %s, and the log says %s", asked, log)
 	}
 	wantTime(t, "close", took(w.Close), 0)
 	time.Sleep(2 * time.Hour)
