@@ -126,7 +126,7 @@ func (s *signed) get(t *testing.T) []byte {
 	b := start(t)
 	s.once.Do(func() {
 		o := b.play(t, "sign-"+s.canon, routes[0], send(letter("figures signed "+s.canon, trickyFields, "Hello Bob,", "", "the figures are  in the folder.", "", "")))
-		s.bytes = unwrap(t, delivered(t, o))
+		s.bytes = unwrap(t, o)
 	})
 	if s.bytes == nil {
 		t.Fatal("the letter could not be signed")
@@ -135,11 +135,12 @@ func (s *signed) get(t *testing.T) []byte {
 }
 
 // unwrap is the message that a delivered copy was made from: without the
-// fields of Postfix's delivery, without its Received, with lines ended as in
+// fields of the delivery, without the MTA's Received, with lines ended as in
 // SMTP.
-func unwrap(t *testing.T, message string) []byte {
+func unwrap(t *testing.T, o *outcome) []byte {
 	t.Helper()
-	at := received.FindStringIndex(message)
+	message := delivered(t, o)
+	at := o.words.received.FindStringIndex(message)
 	if at == nil {
 		t.Fatalf("no Received in\n%s", message)
 	}

@@ -122,10 +122,12 @@ func newBench() (*bench, error) {
 		b.addChain(chain{"down-" + action, []stack.Child{down, b.child(firstName)}}, routes[1])
 	}
 	b.addInterrupted()
-	b.addSendmail(real)
 	b.addChain(chain{"verify", []stack.Child{{Name: "opendkim", Socket: verifier.Socket()}}}, routes[0])
-	b.addChain(chain{"sign-relaxed", []stack.Child{{Name: "sign", Socket: relaxed.Socket()}}}, routes[:2]...)
-	b.addChain(chain{"sign-simple", []stack.Child{{Name: "sign", Socket: simple.Socket()}}}, routes[:2]...)
+	signRelaxed := stack.Child{Name: "sign", Socket: relaxed.Socket()}
+	signSimple := stack.Child{Name: "sign", Socket: simple.Socket()}
+	b.addChain(chain{"sign-relaxed", []stack.Child{signRelaxed}}, routes[:2]...)
+	b.addChain(chain{"sign-simple", []stack.Child{signSimple}}, routes[:2]...)
+	b.addSendmail(real, signRelaxed, signSimple)
 
 	// clamav-milter defers mail for a while when it starts before clamd.
 	scanners := []stack.Component{clamd, spamd, verifier, relaxed, simple}

@@ -11,10 +11,12 @@ import (
 
 // TestManyAtOnce sends many messages at the same time: none gets anything of
 // another.
-func TestManyAtOnce(t *testing.T) {
+func TestManyAtOnce(t *testing.T) { manyAtOnce(t, routes[:2]) }
+
+func manyAtOnce(t *testing.T, routes []route) {
 	const clients = 30
 	b := start(t)
-	for _, r := range routes[:2] {
+	for _, r := range routes {
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
 			outcomes := make([]*outcome, clients)

@@ -8,6 +8,9 @@ import (
 	"github.com/milterkit/sdk/test/stack"
 )
 
+// quarantineGoesOn is a departure from Postfix; Sendmail does the same.
+const quarantineGoesOn = "a quarantine does not keep the message from the milters after it"
+
 // TestPairs has two milters, one after the other: the second sees what the
 // first has left of a message.
 func TestPairs(t *testing.T) { play(t, "two", pairs()) }
@@ -80,7 +83,7 @@ func pairs() []scene {
 			second: editing(func(m m) error { return m.Quarantine("to be looked at") }), check: ends(stack.Held)},
 		{
 			name:    "first-holds-second-edits",
-			departs: "a quarantine does not keep the message from the milters after it",
+			departs: quarantineGoesOn,
 			first:   editing(func(m m) error { return m.Quarantine("to be looked at") }),
 			second:  editing(func(m m) error { return m.AddHeader("X-Added", "by second") }),
 			check: both(ends(stack.Held), func(o *outcomeOf) {
@@ -89,7 +92,7 @@ func pairs() []scene {
 		},
 		{
 			name:    "first-holds-second-refuses",
-			departs: "a quarantine does not keep the message from the milters after it",
+			departs: quarantineGoesOn,
 			first:   editing(func(m m) error { return m.Quarantine("to be looked at") }),
 			second:  script{endOfMessage: milter.RespReject},
 			check:   replyAt(".", rejected),

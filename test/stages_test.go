@@ -83,7 +83,8 @@ func stages() []scene {
 			scene{name: "connect-" + v.name, first: script{connect: v.say}})
 	}
 	return slices.Concat(scenes, []scene{
-		{name: "nothing", first: script{saw: true}, check: has("X-Saw-first: from nothing@example.org(", "; to bob@example.test(")},
+		{name: "nothing", first: script{saw: true}, check: has("X-Saw-first: from nothing@example.org(", "; to bob@example.test("),
+			sendmail: has("X-Saw-first: from nothing@example.org(i=QUEUE-ID ", "; to bob@example.test(", "; end({msg_id}=<actions@example.org>)")},
 		{name: "session-seen", first: script{sawSession: true}, check: has("X-Saw-first: localhost tcp4 127.0.0.1(j=mx.example.test ", "; helo client.example.org; from "),
 			sendmail: has("X-Saw-first: localhost tcp4 127.0.0.1(j=sm.example.test ", "; helo client.example.org; from ")},
 	})

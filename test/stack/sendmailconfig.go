@@ -84,7 +84,7 @@ func (d *sendmailDaemon) macros() string {
 		}
 		_, port, _ := strings.Cut(s.Addr(l.Name), ":")
 		// All have one name, which milters are told.
-		say("DAEMON_OPTIONS", "Name=MTA, Addr=127.0.0.1, Port="+port+", InputMailFilters="+strings.Join(names, ";"))
+		say("DAEMON_OPTIONS", "Name=MTA, Addr=127.0.0.1, Listen=100, Port="+port+", InputMailFilters="+strings.Join(names, ";"))
 	}
 	say("MAILER", "smtp")
 	b.WriteString(unknownUsers)
