@@ -111,9 +111,10 @@ func (c *conn) tellAddress(ctx context.Context, e *milterkit.Envelope, cmd byte,
 	})
 }
 
-// raw returns the address as it came, or as it would have come.
+// raw returns the address as it came, or as it would have come. The null sender
+// of mail that did not come by SMTP is nothing at all.
 func raw(a milterkit.Address) string {
-	if a.Raw == "" {
+	if a.Raw == "" && a.Addr != "" {
 		return "<" + a.Addr + ">"
 	}
 	return a.Raw
@@ -166,8 +167,10 @@ func (c *conn) fields(ctx context.Context, m *milterkit.Message) (milterkit.Verd
 	if !c.shown(wire.CmdHeader) {
 		return milterkit.Continue, nil
 	}
-	c.macros(wire.CmdHeader, m.Session, milterkit.StageHeader)
-	for _, f := range m.Header() {
+	for i, f := range m.Header() {
+		if i == 0 {
+			c.macros(wire.CmdHeader, m.Session, milterkit.StageHeader)
+		}
 		c.wants(wire.CmdHeader)
 		c.out = wire.AppendHeader(c.out, f.Name, c.sentValue(f.Value))
 		if c.owed < maxOwed && len(c.out) < maxOut {

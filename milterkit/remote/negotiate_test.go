@@ -53,6 +53,30 @@ func TestVersion2IsNotShownDataAndUnknown(t *testing.T) {
 		"rcpt <b@example.net>", "header Subject:hello", "eoh", `body "text\r\n"`, "eom", "abort", "quit")
 }
 
+// Source: np_mask in Postfix's milter8_event.
+func TestMacrosOfCommandsThatAVersionDoesNotHaveAreNotSent(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Script{Version: 2}).greet()
+	r.mail()
+	r.macro(milterkit.StageRcpt, "i", "Q1")
+	r.rcpt("<b@example.net>")
+	r.macro(milterkit.StageData, "i", "Q1")
+	r.data()
+	r.close()
+	r.idle(1)
+	wantLines(t, r.filter.SawMacros(), "macros rcpt i=Q1")
+}
+
+func TestMacrosOfFieldsThatAreNotThereAreNotSent(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Script{}).envelope()
+	r.macro(milterkit.StageHeader, "i", "Q1")
+	r.content(nil, "text\r\n")
+	r.close()
+	r.idle(1)
+	wantLines(t, r.filter.SawMacros(), "macros eoh i=Q1")
+}
+
 func TestUnwantedStepsAreLeftOutAndTheirMacrosSent(t *testing.T) {
 	t.Parallel()
 	no := wire.NoConnect | wire.NoHelo | wire.NoMail | wire.NoRcpt | wire.NoData | wire.NoHeader | wire.NoEOH | wire.NoBody | wire.NoUnknown

@@ -346,6 +346,15 @@ func TestAddressesGoAsTheyCame(t *testing.T) {
 	r.wantSaw(sawConnect, sawHelo, "mail <>", "rcpt b@example.net NOTIFY=NEVER ORCPT=rfc822;b@example.net", `rcpt <c\xff@example.net>`, "abort", "quit")
 }
 
+// Postfix gives the null sender without brackets where mail does not come by
+// SMTP. Source: cleanup_milter_emul_mail in Postfix's cleanup_milter.c.
+func TestNullSenderWithoutBracketsGoesAsItCame(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Script{}).greet()
+	r.walk.Mail(t.Context(), milterkit.NewAddress(""))
+	r.wantSaw(sawConnect, sawHelo, "mail", "abort", "quit")
+}
+
 func TestClientOfNoFamily(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Script{}).open()
