@@ -104,10 +104,15 @@ func (b *bench) play(t *testing.T, chain string, r route, talk func(*smtpclient.
 
 // exchange has the dialogue.
 func (b *bench) exchange(chain string, r route, talk func(*smtpclient.Client)) (*outcome, error) {
+	return b.exchangeFrom("", chain, r, talk)
+}
+
+// exchangeFrom has the dialogue, from an address that the client chooses.
+func (b *bench) exchangeFrom(local, chain string, r route, talk func(*smtpclient.Client)) (*outcome, error) {
 	if !r.direct && b.kitErr != nil {
 		return nil, fmt.Errorf("there is no milterkit to send through: %w", b.kitErr)
 	}
-	c, err := smtpclient.Dial(b.mta(r).Addr(chain + "/" + r.name))
+	c, err := smtpclient.DialFrom(local, b.mta(r).Addr(chain+"/"+r.name))
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -12,7 +13,10 @@ import (
 
 // addSendmail adds Sendmail, with the chains that Postfix has too.
 func (b *bench) addSendmail(real []stack.Child, relaxed, simple stack.Child) {
-	b.sendmail = &stack.Sendmail{Root: b.root}
+	b.sendmail = &stack.Sendmail{Root: b.root, Hosts: make(map[string]string)}
+	for i, v := range allVerdicts {
+		b.sendmail.Hosts[connectsFrom(i)] = "connect-" + v.name + ".example.org"
+	}
 	b.addChain(chain{"real", real}, sendmailRoutes...)
 	b.addChain(chain{"refuser", append(slices.Clone(real), b.child(refuserName))}, sendmailRoutes...)
 	b.addChain(chain{"actions", []stack.Child{b.child(firstName)}}, sendmailRoutes[:2]...)
@@ -90,6 +94,47 @@ func TestSendmailStages(t *testing.T) {
 func TestSendmailHelo(t *testing.T) {
 	t.Parallel()
 	helos(t, sendmailRoutes[:2])
+}
+
+// connectsFrom is the address of the client on which the milter gives the i-th
+// of allVerdicts.
+func connectsFrom(i int) string { return fmt.Sprintf("127.0.1.%d", i+1) }
+
+// Sendmail takes no XCLIENT: its clients have names by their addresses.
+func TestSendmailConnect(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	talk := func(c *smtpclient.Client) {
+		c.Ehlo(client)
+		if c.Mail("nothing@example.org").OK() && c.Rcpt(bob).OK() {
+			c.Data(letter("connect", "", "Hello."))
+		}
+	}
+	for i, v := range allVerdicts {
+		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
+			var outcomes []*outcome
+			for _, r := range sendmailRoutes[:2] {
+				o, err := b.exchangeFrom(connectsFrom(i), "actions", r, talk)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b.settle(t, "actions", r, o)
+				if taken := len(o.mails) == 1; taken != (v.reply == "") {
+					t.Errorf("%s: the message was taken: %v", r.name, taken)
+				}
+				outcomes = append(outcomes, o)
+			}
+			if v.name == "discard" {
+				// With the milters themselves Sendmail has done for the
+				// session; milterkit never tells it, and asks them on.
+				lacks("X-Saw-first")(&outcomeOf{t, outcomes[0]})
+				has("X-Saw-first: ")(&outcomeOf{t, outcomes[1]})
+				return
+			}
+			sameOutcome(t, outcomes[0], outcomes[1])
+		})
+	}
 }
 
 func TestSendmailSilent(t *testing.T) {

@@ -59,8 +59,15 @@ type Client struct {
 }
 
 // Dial connects to a server and reads its greeting.
-func Dial(addr string) (*Client, error) {
-	conn, err := net.DialTimeout("tcp", addr, limit)
+func Dial(addr string) (*Client, error) { return DialFrom("", addr) }
+
+// DialFrom is Dial from an address of this machine, "" for any.
+func DialFrom(local, addr string) (*Client, error) {
+	dialer := net.Dialer{Timeout: limit}
+	if local != "" {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(local)}
+	}
+	conn, err := dialer.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}

@@ -69,32 +69,47 @@ func (s *Sendmail) Start() error {
 	if _, err := os.Stat(sendmailTree); err != nil {
 		return fmt.Errorf("stack: Sendmail is missing: `make test` unpacks it, or run test/install.sh as root: %w", err)
 	}
+	s.makeDaemons()
 	if err := errors.Join(s.choosePorts(), s.makeTree()); err != nil {
 		return fmt.Errorf("stack: sendmail: %w", err)
 	}
 	if err := errors.Join(s.sink.start(), s.syslog.start(s.path("dev", "log"), s.path("maillog"))); err != nil {
 		return fmt.Errorf("stack: sendmail: %w", err)
 	}
+	return Start(s.components()...)
+}
+
+// makeDaemons shares out the listeners. Each process has one more, without
+// milters, which tells when it has started.
+func (s *Sendmail) makeDaemons() {
+	for listeners := range slices.Chunk(s.Listeners, maxDaemons-1) {
+		name := fmt.Sprintf("sendmail%d", len(s.daemons))
+		listeners = append(slices.Clone(listeners), Listener{Name: readyListener + name})
+		s.daemons = append(s.daemons, &sendmailDaemon{mta: s, name: name, listeners: listeners})
+	}
+}
+
+func (s *Sendmail) components() []Component {
 	var components []Component
-	for listeners := range slices.Chunk(s.Listeners, maxDaemons) {
-		d := &sendmailDaemon{mta: s, name: fmt.Sprintf("sendmail%d", len(s.daemons)), listeners: listeners}
-		s.daemons = append(s.daemons, d)
+	for _, d := range s.daemons {
 		components = append(components, d)
 	}
-	return Start(components...)
+	return components
 }
 
 func (s *Sendmail) choosePorts() error {
 	s.addrs = make(map[string]string)
-	for _, l := range s.Listeners {
-		if s.addrs[l.Name] != "" || len(l.Settings) > 0 {
-			return fmt.Errorf("two listeners are called %q, or it has settings", l.Name)
+	for _, d := range s.daemons {
+		for _, l := range d.listeners {
+			if s.addrs[l.Name] != "" || len(l.Settings) > 0 {
+				return fmt.Errorf("two listeners are called %q, or it has settings", l.Name)
+			}
+			port, err := s.Root.FreePort()
+			if err != nil {
+				return err
+			}
+			s.addrs[l.Name] = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 		}
-		port, err := s.Root.FreePort()
-		if err != nil {
-			return err
-		}
-		s.addrs[l.Name] = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	}
 	return nil
 }
@@ -174,16 +189,12 @@ func (d *sendmailDaemon) Start() error {
 		"sh", d.mta.path("namespace"), cf); err != nil {
 		return err
 	}
-	return d.ready("greeting", func() bool { return greets(d.mta.Addr(d.listeners[0].Name)) })
+	return d.ready("greeting", func() bool { return greets(d.mta.Addr(readyListener + d.name)) })
 }
 
 // Stop implements [Component].
 func (s *Sendmail) Stop() error {
-	var components []Component
-	for _, d := range s.daemons {
-		components = append(components, d)
-	}
-	return errors.Join(Stop(components...), s.sink.stop(), s.syslog.stop())
+	return errors.Join(Stop(s.components()...), s.sink.stop(), s.syslog.stop())
 }
 
 // Log implements [Component]: the end of the mail log.
