@@ -6,6 +6,7 @@ package smtpclient
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"strings"
@@ -55,6 +56,7 @@ type Client struct {
 	Exchanges []Exchange
 
 	conn net.Conn
+	tcp  *net.TCPConn // below conn, which may be TLS
 	r    *bufio.Reader
 }
 
@@ -71,13 +73,51 @@ func DialFrom(local, addr string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{conn: conn, r: bufio.NewReader(conn)}
+	c := &Client{conn: conn, tcp: conn.(*net.TCPConn), r: bufio.NewReader(conn)}
 	c.record("", c.read())
 	return c, nil
 }
 
+// Port is the port that the client has.
+func (c *Client) Port() int { return c.tcp.LocalAddr().(*net.TCPAddr).Port }
+
 // Close closes the connection without a word.
 func (c *Client) Close() error { return c.conn.Close() }
+
+// Reset closes the connection as a client does that has crashed: the server is
+// sent a TCP reset.
+func (c *Client) Reset() error {
+	c.tcp.SetLinger(0)
+	return c.tcp.Close()
+}
+
+// StartTLS sends STARTTLS and, if the server is ready, goes on with TLS, with a
+// certificate of the client's own. The server's is not looked at. A handshake
+// that fails shows at the next command.
+func (c *Client) StartTLS(own tls.Certificate) Reply {
+	r := c.Cmd("STARTTLS")
+	if !r.OK() {
+		return r
+	}
+	conn := tls.Client(c.conn, &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{own}})
+	c.conn, c.r = conn, bufio.NewReader(conn)
+	return r
+}
+
+// Write sends text as it is, and waits for nothing.
+func (c *Client) Write(text string) error {
+	c.conn.SetDeadline(time.Now().Add(limit))
+	_, err := c.conn.Write([]byte(text))
+	return err
+}
+
+// Pipeline sends command lines at once, and reads the reply to each.
+func (c *Client) Pipeline(lines ...string) {
+	c.Write(strings.Join(lines, "\r\n") + "\r\n")
+	for _, line := range lines {
+		c.record(line, c.read())
+	}
+}
 
 // Cmd sends a command line and reads the reply.
 func (c *Client) Cmd(format string, args ...any) Reply {
@@ -114,6 +154,11 @@ func (c *Client) Data(message []byte) Reply {
 	if r := c.Cmd("DATA"); r.Code() != "354" {
 		return r
 	}
+	return c.Content(message)
+}
+
+// Content is the part of Data that comes after DATA.
+func (c *Client) Content(message []byte) Reply {
 	stuffed := bytes.ReplaceAll(message, []byte("\r\n."), []byte("\r\n.."))
 	if bytes.HasPrefix(stuffed, []byte(".")) {
 		stuffed = append([]byte("."), stuffed...)
@@ -131,9 +176,8 @@ func (c *Client) record(command string, r Reply) Reply {
 
 // send writes and reads the reply.
 func (c *Client) send(b []byte) Reply {
-	c.conn.SetDeadline(time.Now().Add(limit))
 	// A server that has closed may still have said why: read in any case.
-	c.conn.Write(b)
+	c.Write(string(b))
 	return c.read()
 }
 

@@ -22,7 +22,8 @@
 //
 // In reading order: root.go (the folder), process.go (starting and stopping),
 // clamav.go, spamassassin.go, opendkim.go, milterkit.go (the filters),
-// postfix.go and postfixconfig.go (a mail server), queue.go (what became of a
+// postfix.go and postfixconfig.go (a mail server), postdrop.go (mail that does
+// not come by SMTP), certificate.go (for TLS), queue.go (what became of a
 // message), sendmail.go, sendmailconfig.go and sendmailqueue.go (the other mail
 // server), sink.go (where its mail goes), syslog.go (its log).
 package stack

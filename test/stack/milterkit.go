@@ -104,6 +104,18 @@ func (m *Milterkit) Stop() error {
 	return errors.Join(err, m.Trouble())
 }
 
+// LogOf are the lines of the daemon's log that have a text.
+func (m *Milterkit) LogOf(text string) ([]string, error) {
+	b, err := os.ReadFile(m.log)
+	var lines []string
+	for line := range strings.Lines(string(b)) {
+		if strings.Contains(line, text) {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	return lines, err
+}
+
 // Trouble is an error when the daemon's log tells of a data race or a panic.
 func (m *Milterkit) Trouble() error {
 	b, err := os.ReadFile(m.log)

@@ -41,6 +41,10 @@ type Postfix struct {
 	// Mailboxes are the users of example.test, by their local parts.
 	Mailboxes []string
 
+	// Cleanup are lines "parameter = value" for cleanup alone, which asks the
+	// milters about mail that does not come by SMTP.
+	Cleanup []string
+
 	addrs map[string]string // by the listener's name
 	box   maildir
 	daemon

@@ -53,10 +53,9 @@ smtpd_milters =
 non_smtpd_milters =
 `
 
-// services is master.cf without its smtpd listeners. No service has a chroot,
-// in which the milters' sockets would not be found.
+// services is master.cf without its smtpd listeners and cleanup. No service has
+// a chroot, in which the milters' sockets would not be found.
 const services = `pickup     unix  n - n 60    1   pickup
-cleanup    unix  n - n -     0   cleanup
 qmgr       unix  n - n 300   1   qmgr
 tlsmgr     unix  - - n 1000? 1   tlsmgr
 rewrite    unix  - - n -     -   trivial-rewrite
@@ -97,15 +96,23 @@ virtual_gid_maps = static:%d
 func (p *Postfix) mastercf() string {
 	var b strings.Builder
 	for _, l := range append(slices.Clone(p.Listeners), Listener{Name: readyListener}) {
-		fmt.Fprintf(&b, "%s inet n - n - - smtpd\n", p.addrs[l.Name])
-		for _, s := range l.Settings {
-			fmt.Fprintf(&b, "  -o { %s }\n", s)
-		}
+		settings := l.Settings
 		if len(l.Milters) > 0 {
-			fmt.Fprintf(&b, "  -o { smtpd_milters = %s }\n", strings.Join(l.Milters, ", "))
+			settings = append(slices.Clone(settings), "smtpd_milters = "+strings.Join(l.Milters, ", "))
 		}
+		fmt.Fprintf(&b, "%s inet n - n - - smtpd\n%s", p.addrs[l.Name], options(settings))
 	}
+	fmt.Fprintf(&b, "cleanup unix n - n - 0 cleanup\n%s", options(p.Cleanup))
 	return b.String() + services
+}
+
+// options are settings for the service above them.
+func options(settings []string) string {
+	var b strings.Builder
+	for _, s := range settings {
+		fmt.Fprintf(&b, "  -o { %s }\n", s)
+	}
+	return b.String()
 }
 
 // mailboxes is the table of those who get mail. All of them share one

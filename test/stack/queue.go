@@ -115,8 +115,9 @@ type maildir struct {
 
 var (
 	deliveredTo = regexp.MustCompile(`(?m)^Delivered-To: (.*)$`)
-	// Postfix's own Received, which no filter can get at.
-	receivedID = regexp.MustCompile(`(?m)^\tby mx\.example\.test \(Postfix\) with E?SMTPS?A? id ([0-9A-Za-z]+)`)
+	// Postfix's own Received, which no filter can get at: by SMTP, by the
+	// sendmail command, or of its own making.
+	receivedID = regexp.MustCompile(`(?m)^(?:\t|Received: )by mx\.example\.test \(Postfix[^)]*\)(?: with \w+)?\s+id ([0-9A-Za-z]+)`)
 )
 
 // copies finds what was delivered of a message.
