@@ -95,21 +95,17 @@ func newFaultRig(t *testing.T, c faultCell) *faultRig {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	r.filter = &miltertest.Filter{ScriptFor: r.script}
-	r.child = &remote.Milter{Label: "faulty", Network: "unix", Addr: filepath.Join(dir, "f"), Logger: slog.New(slog.NewTextHandler(r.log, nil))}
-	if c.fault.Name != down {
-		r.startFilter()
-	}
+	r.child = &remote.Milter{Label: "faulty", Network: "unix", Addr: filepath.Join(dir, "f"), ConnectTimeout: 10 * time.Second,
+		Logger: slog.New(slog.NewTextHandler(r.log, nil))}
 	slot := milterkit.Slot{Child: r.child, DefaultAction: c.action, CommandTimeout: 10 * time.Second, ContentTimeout: 10 * time.Second}
-	r.child.ConnectTimeout = 10 * time.Second
-	if c.isSlow() {
-		switch {
-		case c.at.cmd == wire.CmdNegotiate:
-			r.child.ConnectTimeout = faultLimit
-		case c.at.due == "eom":
-			slot.ContentTimeout = faultLimit
-		default:
-			slot.CommandTimeout = faultLimit
-		}
+	switch {
+	case !c.isSlow():
+	case c.at.cmd == wire.CmdNegotiate:
+		r.child.ConnectTimeout = faultLimit
+	case c.at.due == "eom":
+		slot.ContentTimeout = faultLimit
+	default:
+		slot.CommandTimeout = faultLimit
 	}
 	d, err := milterkit.NewDispatcher(milterkit.Slot{Child: &r.first}, slot, milterkit.Slot{Child: &r.last})
 	if err != nil {
@@ -117,16 +113,64 @@ func newFaultRig(t *testing.T, c faultCell) *faultRig {
 	}
 	d.Logger = r.child.Logger
 	r.srv = &milterkit.Server{Dispatcher: d, TempDir: dir}
-	ln, err := net.Listen("unix", filepath.Join(dir, "s"))
-	if err != nil {
-		t.Fatal(err)
+	r.player = &miltertest.Player{MTA: r.connect(dir), Client: miltertest.Client{
+		Host: "mx.example.org", Family: wire.FamilyInet, Addr: "192.0.2.1", Port: 2525, Helo: "mx.example.org", MTA: "mail.example.net"}}
+	return r
+}
+
+// connect starts the milter and the Server, and returns an MTA: on sockets, or in
+// memory where time is that of a bubble.
+func (r *faultRig) connect(dir string) *miltertest.MTA {
+	var ln net.Listener
+	mta := func() *miltertest.MTA { return call(r.T, ln.Addr().String(), r.offer()) }
+	if r.isSlow() {
+		milters, server := newPipes(), newPipes()
+		go r.filter.Serve(milters)
+		r.child.Dial = func(context.Context, string, string) (net.Conn, error) { return milters.dial(), nil }
+		ln, mta = server, func() *miltertest.MTA { return pipeMTA(r.T, server.dial(), r.offer()) }
+	} else {
+		if r.fault.Name != down {
+			r.startFilter()
+		}
+		if r.isAhead() {
+			r.child.Dial = dialPatiently
+		}
+		var err error
+		if ln, err = net.Listen("unix", filepath.Join(dir, "s")); err != nil {
+			r.Fatal(err)
+		}
 	}
 	served := make(chan error, 1)
 	go func() { served <- r.srv.Serve(ln) }()
-	t.Cleanup(func() { r.srv.Close(); <-served; r.child.Close(); r.filter.Close() })
-	r.player = &miltertest.Player{MTA: call(t, ln.Addr().String(), r.offer()), Client: miltertest.Client{
-		Host: "mx.example.org", Family: wire.FamilyInet, Addr: "192.0.2.1", Port: 2525, Helo: "mx.example.org", MTA: "mail.example.net"}}
-	return r
+	r.Cleanup(func() { r.srv.Close(); <-served; r.child.Close(); r.filter.Close() })
+	return mta()
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
+
+// dial returns the other end of a connection to the listener.
+func (p *pipes) dial() net.Conn {
+	a, b := net.Pipe()
+	p.conns <- b
+	return a
+}
+
+// A patientConn reads what has come some time ago. Fields of the header are sent
+// ahead, and an answer too many to one of them can be told from the others only
+// when all of them are there.
+type patientConn struct{ *net.UnixConn }
+
+func (c patientConn) Read(b []byte) (int, error) {
+	time.Sleep(50 * time.Millisecond)
+	return c.UnixConn.Read(b)
+}
+
+func dialPatiently(ctx context.Context, network, addr string) (net.Conn, error) {
+	nc, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return patientConn{nc.(*net.UnixConn)}, nil
 }
 
 func (r *faultRig) startFilter() {
@@ -217,10 +261,13 @@ func (e *expectation) compare(r *faultRig, o *miltertest.Outcome) {
 	r.Helper()
 	var replies []string
 	spent := o.Elapsed
+	for _, s := range r.opened {
+		spent += s.Reply.Elapsed
+	}
 	rcpt := 0
 	for _, s := range append(slices.Clone(r.opened), o.Steps...) {
 		word := miltertest.Word(s.Cmd)
-		switch spent += s.Reply.Elapsed; s.Cmd {
+		switch s.Cmd {
 		case wire.CmdConnect, wire.CmdHelo, wire.CmdUnknown:
 			if s.Reply.Kind != miltertest.Continue {
 				r.Errorf("%s: %v", word, s.Reply)
@@ -237,10 +284,13 @@ func (e *expectation) compare(r *faultRig, o *miltertest.Outcome) {
 		replies = append(replies, word+" "+s.Reply.String())
 	}
 	r.opened = nil
-	if spent > faultLimit+2*time.Second {
+	switch {
+	case r.isSlow() && spent != e.spent:
+		r.Errorf("it took %v, want %v", spent, e.spent)
+	case spent > 2*time.Second:
 		r.Errorf("it took %v", spent)
 	}
-	got := expectation{replies: replies, result: o.Result, reply: o.Reply, held: o.Reason}
+	got := expectation{spent: e.spent, replies: replies, result: o.Result, reply: o.Reply, held: o.Reason}
 	if o.Result == miltertest.Accepted {
 		got.message = o.Message.String()
 		if len(o.Envelope.To) != 2 {

@@ -199,7 +199,7 @@ func TestFramesThatAreNoCommandsEndTheConversation(t *testing.T) {
 	for name, bad := range map[string][]byte{
 		"garbage":             []byte("EHLO mx.example.org\r\n"),
 		"oversized frame":     append([]byte{0x40, 0, 0, 0}, wire.CmdBody),
-		"empty frame":         make([]byte, 5),
+		"empty frame":         make([]byte, 4),
 		"unknown command":     frame('z', ""),
 		"a reply":             frame(wire.RepContinue, ""),
 		"malformed macros":    frame(wire.CmdMacros, "Ca"),
