@@ -39,7 +39,7 @@ func TestRecordedRepliesAreWhatTheVerdictsMean(t *testing.T) {
 				if diff := cmp.Diff(mask(s.exchanges), m.dialogue(s, through)); diff != "" {
 					t.Errorf("the client is told -recorded +through milterkit\n%s", diff)
 				}
-				if diff := cmp.Diff(alone.ending(), through.ending()); diff != "" {
+				if diff := cmp.Diff(alone.ending(m), through.ending(m)); diff != "" {
 					t.Errorf("the message's end -without +with milterkit\n%s", diff)
 				}
 			})
@@ -106,6 +106,7 @@ var edits = map[string][]miltertest.Edit{
 // A play is what came of a scenario's session with a filter.
 type play struct {
 	refused *miltertest.Reply // of the session
+	message *miltertest.Message
 	outcome *miltertest.Outcome
 }
 
@@ -132,6 +133,7 @@ func (s *scenario) play(t *testing.T, m manners, addr string) play {
 	for _, to := range s.to {
 		mail.To = append(mail.To, miltertest.Recipient{Addr: "<" + to + ">"})
 	}
+	result.message = mail.Message
 	if result.outcome, err = p.Mail(mail); err != nil {
 		t.Fatal(err)
 	}
@@ -142,11 +144,11 @@ func (s *scenario) play(t *testing.T, m manners, addr string) play {
 }
 
 // ending is what became of the message, in lines.
-func (p play) ending() []string {
+func (p play) ending(m manners) []string {
 	o := p.outcome
 	list := []string{o.Result.String(), o.Reply, strings.Join(o.Refused, " ")}
 	if o.Result == miltertest.Accepted {
-		list = append(list, fmt.Sprint("held ", o.Held, o.Reason), o.Envelope.From, strings.Join(o.Envelope.To, " "), o.Message.String())
+		list = append(list, fmt.Sprint("held ", o.Held, o.Reason), o.Envelope.From, strings.Join(o.Envelope.To, " "), m.apply(p.message, o.Edits).String())
 	}
 	return list
 }

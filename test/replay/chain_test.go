@@ -82,7 +82,7 @@ func replay(t *testing.T, s session, fates []fate) {
 		filters, slots = append(filters, f), append(slots, milterkit.Slot{Child: m})
 	}
 	srv, addr := serve(t, dir, logger, slots)
-	offer := miltertest.Offer{Strict: true, Sendmail: s.isSendmail(), Timeout: 20 * time.Second}
+	offer := miltertest.Offer{Strict: true, Sendmail: s.mta().name == "Sendmail", Timeout: 20 * time.Second}
 	m, err := miltertest.Dial(t.Context(), "unix", addr, offer)
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func replay(t *testing.T, s session, fates []fate) {
 				t.Errorf("%s: %v", wire.CmdName(x.cmd), r)
 			}
 		default:
-			compareFate(t, fates[0], edits, r)
+			compareFate(t, s.mta(), fates[0], edits, r)
 			fates = fates[1:]
 		}
 	}
@@ -123,7 +123,7 @@ func replay(t *testing.T, s session, fates []fate) {
 const sendmailVersion = "8.17.1"
 
 // compareFate compares the fate of a message with the answer at its end.
-func compareFate(t *testing.T, want fate, edits []miltertest.Edit, r miltertest.Reply) {
+func compareFate(t *testing.T, m manners, want fate, edits []miltertest.Edit, r miltertest.Reply) {
 	t.Helper()
 	switch {
 	case r.SMTP() != want.refusal:
@@ -131,7 +131,7 @@ func compareFate(t *testing.T, want fate, edits []miltertest.Edit, r miltertest.
 	case r.Refused() && len(edits) > 0:
 		t.Errorf("a refused message is changed: %v", edits)
 	case !r.Refused():
-		if diff := cmp.Diff(want.taken.String(), want.came.Apply(edits).String()); diff != "" {
+		if diff := cmp.Diff(want.taken.String(), m.apply(want.came, edits).String()); diff != "" {
 			t.Errorf("the message is -recorded +behind milterkit\n%s", diff)
 		}
 	}

@@ -19,6 +19,9 @@ type manners struct {
 	// needMail is what is told at RCPT where MAIL was refused, by that reply;
 	// ofSession says whether the session was.
 	needMail func(mail string, ofSession bool) string
+
+	// apply makes the edits that one filter asks for.
+	apply func(*miltertest.Message, []miltertest.Edit) *miltertest.Message
 }
 
 // Source: as recorded of Postfix 3.7.
@@ -29,6 +32,7 @@ var postfix = manners{
 	taken:    func(id string) string { return "250 2.0.0 Ok: queued as " + id },
 	refusal:  func(_ byte, _ string, r miltertest.Reply) string { return r.SMTP() },
 	needMail: func(string, bool) string { return "503 5.5.1 Error: need MAIL command" },
+	apply:    (*miltertest.Message).Apply,
 }
 
 // Source: as recorded of Sendmail 8.17.
@@ -44,6 +48,7 @@ var sendmail = manners{
 		}
 		return "503 5.0.0 Need MAIL before RCPT"
 	},
+	apply: asSendmail,
 }
 
 // sendmailRefusal puts the address into a refusal for good, after its status.

@@ -169,7 +169,7 @@ func (s session) fates(t *testing.T) []fate {
 				t.Errorf("%s was shown\n%s, not\n%s", c.name, &x.shown, now.taken)
 			}
 			if now.refusal = x.answer.Text; now.refusal == "" {
-				now.taken = now.taken.Apply(x.answer.Edits)
+				now.taken = s.mta().apply(now.taken, x.answer.Edits)
 			}
 		}
 		list = append(list, now)
@@ -266,8 +266,11 @@ func (s session) other(x *step) []byte {
 	return nil
 }
 
-// isSendmail reports whether the MTA is Sendmail, which does not say unasked what
+// mta returns the mail server of the session. Sendmail does not say unasked what
 // it is.
-func (s session) isSendmail() bool {
-	return !slices.ContainsFunc(s[0].packets, func(r record) bool { return bytes.Contains(r.packet.Payload, []byte("\x00Postfix ")) })
+func (s session) mta() manners {
+	if slices.ContainsFunc(s[0].packets, func(r record) bool { return bytes.Contains(r.packet.Payload, []byte("\x00Postfix ")) }) {
+		return postfix
+	}
+	return sendmail
 }
