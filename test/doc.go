@@ -7,6 +7,10 @@
 // Of what is compared, only the queue ids and the dates that the mail server
 // itself writes are made equal beforehand; all else must be, byte by byte.
 //
+// Some milters record all that they are told, and their records must be the same
+// too. What little is left out of that comparison stands in one place, at reading
+// in record_test.go.
+//
 // The expectations are in Postfix's words. Where Sendmail makes something else
 // of a milter's wishes, its own expectation stands beside Postfix's.
 //

@@ -204,7 +204,7 @@ func (talk recordedTalk) helo(c recordedChain) string {
 // sessionsOf are the sessions that a milter had with a client, n of them.
 func sessionsOf(t *testing.T, f *recorder, helo string, n, port int) []*record {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	sessions, err := f.await(ctx, helo, n)
 	if err != nil || len(sessions) != n {
