@@ -106,7 +106,11 @@ var (
 func (w *wording) normalise(content []byte, id string) []byte {
 	s := strings.ReplaceAll(string(content), id, "QUEUE-ID")
 	if w.dated != nil {
-		s = w.dated.ReplaceAllString(s, "${1}${3}DATE${2}${4}")
+		end := strings.Index(s, "\n\n")
+		if end < 0 {
+			end = len(s)
+		}
+		s = w.dated.ReplaceAllString(s[:end], "${1}${3}DATE${2}${4}") + s[end:]
 	}
 	if at := w.received.FindStringSubmatchIndex(s); at != nil {
 		s = s[:at[3]] + " DATE" + s[at[1]:]
