@@ -284,6 +284,7 @@ func (c *conn) endOfMessage(p []byte) error {
 	outcome := c.w.EndOfMessage(c.s.ctx)
 	c.waiting = false
 	err := c.writeOutcome(outcome)
+	c.w.report.untold = err != nil
 	c.endMessage()
 	return err
 }

@@ -402,6 +402,9 @@ func TestMTAThatGoesAwayWhileAChildWorks(t *testing.T) {
 					t.Errorf("the log says %d times why it is over, want 1:\n%s", n, s.log)
 				}
 				s.compareEnds(t, said[:i+1])
+				if strings.Contains(s.log, "outcome=accept") {
+					t.Errorf("the log tells of an outcome that nobody was told:\n%s", s.log)
+				}
 			})
 		})
 	}

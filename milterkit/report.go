@@ -12,6 +12,8 @@ type report struct {
 	edits int // that the MTA was asked for
 	held  bool
 
+	untold bool // the MTA has gone before it was told the outcome
+
 	by string // the child that decided
 	at Stage
 
@@ -60,6 +62,7 @@ func (w *Walk) logMessage() {
 	r := &w.report
 	outcome := "aborted"
 	switch {
+	case r.untold:
 	case r.held && w.complete:
 		outcome = "quarantine"
 	case w.ended.Final():

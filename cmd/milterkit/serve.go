@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -157,6 +158,10 @@ func (d *daemon) close() {
 	}
 }
 
+// probeFirst is how long the first MTA waits until all milters have been asked
+// what they would like to have. One that does not answer is no reason to wait on.
+const probeFirst = time.Second
+
 // run serves until a signal or a failure.
 func (d *daemon) run(signals <-chan os.Signal) error {
 	var work sync.WaitGroup
@@ -165,6 +170,15 @@ func (d *daemon) run(signals <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 
+	probed := make(chan struct{})
+	work.Go(func() {
+		defer close(probed)
+		d.warnOfSilent(ctx)
+	})
+	select { // the first sessions are to have the macros that milters ask for
+	case <-probed:
+	case <-time.After(probeFirst):
+	}
 	failed := make(chan error, len(d.listeners)+1)
 	for _, ln := range d.listeners {
 		work.Go(func() {
@@ -187,7 +201,6 @@ func (d *daemon) run(signals <-chan os.Signal) error {
 		d.log.Warn(note)
 	}
 	d.tell("READY=1")
-	work.Go(func() { d.warnOfSilent(ctx) })
 
 	for {
 		select {

@@ -43,7 +43,7 @@ func TestFullQueueIsNotDown(t *testing.T) {
 		}
 		full = append(full, nc)
 	}
-	m := &Milter{Label: "busy", Network: "unix", Addr: path, ConnectTimeout: 50 * time.Millisecond}
+	m := &Milter{Label: "busy", Network: "unix", Addr: path, ConnectTimeout: 500 * time.Millisecond}
 	defer m.Close()
 	h := m.Hooks()
 	if v := h.Connect(t.Context(), &milterkit.Session{}); v.Err() == nil || m.isDown() != nil {
