@@ -128,9 +128,12 @@ func newBench() (*bench, error) {
 	b.addChain(chain{"sign-relaxed", []stack.Child{signRelaxed}}, routes[:2]...)
 	b.addChain(chain{"sign-simple", []stack.Child{signSimple}}, routes[:2]...)
 	b.addSendmail(real, signRelaxed, signSimple)
+	dns := stack.NewUnbound(root, records(key)...)
+	rspamd := b.addRspamd(dns, real[0], real[1])
+	dmarc := b.addDMARC(dns, real[0])
 
 	// clamav-milter defers mail for a while when it starts before clamd.
-	scanners := []stack.Component{clamd, spamd, verifier, relaxed, simple}
+	scanners := append([]stack.Component{clamd, spamd, verifier, relaxed, simple, dns, rspamd}, dmarc...)
 	filters := []stack.Component{clamav, spamass, b.postfix, b.sendmail}
 	b.components = slices.Concat(scanners, filters)
 	var wg sync.WaitGroup
