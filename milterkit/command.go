@@ -67,7 +67,11 @@ func (c *conn) negotiate(p []byte) error {
 		return err
 	}
 	c.nc.SetReadDeadline(time.Time{})
-	c.beginSession(offer.Actions & wire.AllActions)
+	d := c.s.Dispatcher
+	if c.placed = c.s.takePlace(); !c.placed {
+		d = c.s.noRoom
+	}
+	c.beginSession(d, offer.Actions&wire.AllActions)
 	c.answer, err = negotiate(offer, c.w.d.slots, c.w.hooks())
 	if err != nil {
 		return err
@@ -78,24 +82,31 @@ func (c *conn) negotiate(p []byte) error {
 
 // beginSession begins the walk of a session past the children, or, where there
 // is no room for it, past one that turns its messages away.
-func (c *conn) beginSession(actions Actions) {
-	d := c.s.Dispatcher
-	if c.placed = c.placed || c.s.takePlace(); !c.placed {
-		d = c.s.noRoom
-	}
+func (c *conn) beginSession(d *Dispatcher, actions Actions) {
 	c.w = d.Walk(actions)
+	if d != c.s.Dispatcher {
+		c.w.sess.ID = c.s.Dispatcher.lastID.Add(1) // no other session has it
+	}
 	c.w.OnProgress = c.progress
 }
 
 // nextSession is QUIT_NC: the same connection goes on with another client, and
-// without another negotiation.
+// without another negotiation. Where that would have had another answer, because
+// a child wants now what it did not want before, the MTA has to connect anew.
 func (c *conn) nextSession([]byte) error {
-	actions := c.w.sess.Actions
+	d, actions := c.w.d, c.w.sess.Actions
 	c.endMessage()
 	c.w.Close()
-	c.beginSession(actions)
+	c.beginSession(d, actions)
+	if c.answer.Steps&allStages&^wantedSteps(c.w.hooks()) != 0 {
+		return errGoodbye
+	}
 	return nil
 }
+
+// allStages are the stages that an MTA can be told to leave out.
+const allStages = wire.NoConnect | wire.NoHelo | wire.NoMail | wire.NoRcpt | wire.NoData |
+	wire.NoHeader | wire.NoEOH | wire.NoBody | wire.NoUnknown
 
 func (c *conn) goodbye([]byte) error { return errGoodbye }
 
@@ -171,7 +182,11 @@ func (c *conn) rcpt(p []byte) error {
 	if err != nil {
 		return err
 	}
+	c.envelope += len(p) + fieldCost
 	return c.ask(wire.CmdRcpt, func() Verdict {
+		if c.envelope > maxEnvelope {
+			return tooManyRecipients
+		}
 		if c.answer.Steps&wire.RefusedRcpts != 0 && c.w.sess.macros.at(StageRcpt, "rcpt_mailer") == mailerError {
 			c.w.RefusedRcpt(c.s.ctx, to)
 			return Continue
@@ -179,6 +194,13 @@ func (c *conn) rcpt(p []byte) error {
 		return c.w.Rcpt(c.s.ctx, to)
 	})
 }
+
+// maxEnvelope bounds the bytes of a message's recipients, their parameters
+// included; each counts fieldCost besides.
+const maxEnvelope = 4 << 20
+
+// tooManyRecipients is the answer to those beyond. Source: RFC 5321, 4.5.3.1.10.
+var tooManyRecipients = Reply(452, "4.5.3 Too many recipients")
 
 // address makes strings of an address on the wire.
 func address(code byte, p []byte) (Address, error) {
@@ -206,8 +228,8 @@ func (c *conn) unknown(p []byte) error {
 	return c.ask(wire.CmdUnknown, func() Verdict { return c.w.Unknown(c.s.ctx, text) })
 }
 
-// fieldCost is what a header field counts besides its bytes, so that many empty
-// ones are bounded too.
+// fieldCost is what a header field or a recipient counts besides its bytes, so
+// that many short ones are bounded too.
 const fieldCost = 64
 
 func (c *conn) headerField(p []byte) error {

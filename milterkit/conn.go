@@ -30,11 +30,12 @@ type conn struct {
 	placed  bool             // it has one of MaxSessions places
 	waiting bool             // the MTA waits for a word from us
 
-	small   []byte  // the buffer outside a message
-	scratch bool    // what is read now goes to a buffer that is written over
-	memory  *memory // of the message under way
-	header  int     // bytes of header so far
-	pieces  int     // of the body so far
+	small    []byte  // the buffer outside a message
+	scratch  bool    // what is read now goes to a buffer that is written over
+	memory   *memory // of the message under way
+	envelope int     // bytes of recipients so far
+	header   int     // bytes of header so far
+	pieces   int     // of the body so far
 
 	out []byte // frames to be written
 
@@ -49,8 +50,9 @@ type conn struct {
 // there at once, and little enough for thousands of idle sessions.
 const smallBuffer = 4 << 10
 
-// maxCommand is the longest frame outside a message. libmilter takes no longer
-// one anywhere. Source: MILTER_CHUNK_SIZE in libmilter's mi_rd_cmd.
+// maxCommand is the longest frame outside the content of a message. libmilter takes
+// no longer one anywhere, where nothing else is agreed. Source: Maxdatasize in
+// libmilter's comm.c, mi_rd_cmd.
 const maxCommand = 64 << 10
 
 // negotiateTimeout bounds the wait for an MTA's first word, which comes at once.
@@ -78,9 +80,20 @@ func (m *memory) Retain() {
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{s: s, nc: nc, small: make([]byte, smallBuffer), idle: true}
 	c.r = wire.NewReader(nc, c.small)
-	c.r.Split, c.r.Max = wire.CmdBody, maxCommand
+	c.r.Split, c.r.Max = wire.CmdBody, c.longest
 	c.r.Replace = c.replace
 	return c
+}
+
+// longest returns how long a frame may be where the session stands.
+func (c *conn) longest(code byte) int {
+	switch code {
+	case wire.CmdHeader, wire.CmdBody, wire.CmdEOM:
+		if c.w != nil && c.w.open {
+			return wire.MaxFrame
+		}
+	}
+	return maxCommand
 }
 
 // errGoodbye ends a connection in good order.
@@ -202,8 +215,7 @@ func (c *conn) replace(need int) []byte {
 func (c *conn) beginMessage() {
 	c.memory = &memory{Store: c.s.budget.NewStore()}
 	c.w.Memory = c.memory
-	c.header, c.pieces = 0, 0
-	c.r.Max = wire.MaxFrame
+	c.envelope, c.header, c.pieces = 0, 0, 0
 	if c.scratch {
 		c.r.SetBuffer(c.small) // a long command had the reader make a buffer
 		c.scratch = false
@@ -229,7 +241,6 @@ func (c *conn) freeMemory() {
 	}
 	c.memory.Release()
 	c.memory, c.scratch = nil, false
-	c.r.Max = maxCommand
 	if c.w != nil {
 		c.w.Memory = nil
 	}

@@ -190,8 +190,12 @@ func (w *Walk) EndOfMessage(ctx context.Context) Outcome {
 // is asked about it any more, and every stage gets that verdict.
 func (w *Walk) Refuse(v Verdict) {
 	if w.open && !w.ended.Final() {
+		at := w.stage
+		if !w.atContent() {
+			at = StageHeader // of which nobody has been asked yet
+		}
 		w.ended = v
-		w.report.decide(nil, w.stage, v)
+		w.report.decide(nil, at, v)
 	}
 }
 

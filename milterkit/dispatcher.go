@@ -34,6 +34,8 @@ type Dispatcher struct {
 	slots   []Slot
 	givenUp []atomic.Int64 // by slot: hooks that have not returned
 	lastID  atomic.Uint64
+
+	noneLeft seldom // a child wanted for descriptors
 }
 
 // What a Dispatcher does where it is told nothing else.

@@ -11,11 +11,12 @@ import (
 
 // What happens where there is no room for another session. A connection beyond
 // MaxSessions waits for a place, and is told at MAIL to try again later if it
-// gets none; one beyond MaxConnections waits in the listen queue. No message is
-// waved through for want of room.
+// gets none; one beyond MaxConnections is not served until another ends. No
+// message is waved through for want of room.
 
 // placeTimeout is how long a new connection waits for a place: less than the
-// 10 s that Sendmail waits for the answer to the negotiation.
+// 10 s that Sendmail waits for the answer to the negotiation (its timeout R).
+// Source: sendmail/milter.c, milter_negotiate.
 const placeTimeout = 5 * time.Second
 
 // crowded is how often trouble of one kind is logged while it lasts.
@@ -24,9 +25,10 @@ const crowded = time.Minute
 // busy is the answer to a message for which there was no room.
 var busy = TempFail("4.3.2 Too busy, try again later")
 
-// noRoom is the dispatcher of sessions that got no place: an ordinary one, with
-// a child that turns away every message. They are logged where those of d are.
-func noRoom(d *Dispatcher) *Dispatcher {
+// turningAway returns the dispatcher of sessions that got no place: an ordinary
+// one, with a child that puts off every message. They are logged where those of d
+// are.
+func turningAway(d *Dispatcher) *Dispatcher {
 	turnAway := func(context.Context, *Envelope) Verdict { return busy }
 	full, _ := NewDispatcher(Slot{Child: stateless{"max_sessions", Hooks{Mail: turnAway}}})
 	if d != nil {
@@ -38,7 +40,7 @@ func noRoom(d *Dispatcher) *Dispatcher {
 // limits are the places of a Server.
 type limits struct {
 	connections chan struct{} // one for each that is open; nil: no limit
-	sessions    chan struct{} // one for each that has a place; nil: no limit
+	places      chan struct{} // one for each session that has one; nil: no limit
 	ending      chan struct{} // closed when the Server takes no more
 
 	full   seldom // no place for a session
@@ -53,8 +55,8 @@ func newPlaces(n int) chan struct{} {
 	return make(chan struct{}, n)
 }
 
-// admit waits until another connection may be accepted. It reports false when
-// the Server is closed first.
+// admit waits until another connection may be served. It reports false when the
+// Server is closed first.
 func (s *Server) admit(ln net.Listener) bool {
 	if s.connections == nil {
 		return true
@@ -65,7 +67,7 @@ func (s *Server) admit(ln net.Listener) bool {
 	default:
 	}
 	if n, ok := s.queued.due(); ok {
-		s.logger().Warn("as many connections as there may be: more of them wait in the listen queue",
+		s.logger().Warn("as many connections as there may be: others wait until one ends",
 			"listener", ln.Addr().String(), "max_connections", cap(s.connections), "times", n)
 	}
 	select {
@@ -86,23 +88,23 @@ func (s *Server) dismiss() {
 // takePlace waits for a place for a session. It reports false if there is none
 // in time.
 func (s *Server) takePlace() bool {
-	if s.sessions == nil {
+	if s.places == nil {
 		return true
 	}
 	select {
-	case s.sessions <- struct{}{}:
+	case s.places <- struct{}{}:
 		return true
 	default:
 	}
 	timer := time.NewTimer(placeTimeout)
 	defer timer.Stop()
 	select {
-	case s.sessions <- struct{}{}:
+	case s.places <- struct{}{}:
 		return true
 	case <-timer.C:
 		if n, ok := s.full.due(); ok {
 			s.logger().Warn("too many sessions: the messages of this one are told to come again",
-				"max_sessions", cap(s.sessions), "waited", placeTimeout, "times", n)
+				"max_sessions", cap(s.places), "waited", placeTimeout, "times", n)
 		}
 	case <-s.ending:
 	}
@@ -111,8 +113,8 @@ func (s *Server) takePlace() bool {
 
 // leavePlace gives back what takePlace took.
 func (s *Server) leavePlace() {
-	if s.sessions != nil {
-		<-s.sessions
+	if s.places != nil {
+		<-s.places
 	}
 }
 

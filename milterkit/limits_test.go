@@ -171,25 +171,141 @@ func TestShutdownEndsTheWaitForAPlace(t *testing.T) {
 	})
 }
 
-// A connection beyond MaxConnections stays in the listen queue.
-func TestConnectionsBeyondTheLimitStayInTheQueue(t *testing.T) {
+// A connection beyond MaxConnections is served when another has ended, whichever
+// listener it came to: one that nobody comes to keeps no room.
+func TestConnectionsBeyondTheLimitWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t, func(s *milterkit.Server) { s.MaxConnections = 2 })
-		defer c.stop()
+		idle := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+		var served sync.WaitGroup
+		served.Go(func() { c.Serve(idle) })
 		first, second := c.dial(), c.dial()
 		defer second.Close()
+		began := time.Now()
+		mail(t, first)
+		mail(t, second)
+		if d := time.Since(began); d != 0 {
+			t.Errorf("two connections were served after %v", d)
+		}
 		go func() {
 			time.Sleep(time.Second)
 			first.Close()
 		}()
-		began := time.Now()
 		third := c.dial()
 		defer third.Close()
+		mail(t, third)
 		if d := time.Since(began); d != time.Second {
-			t.Errorf("the third connection was accepted after %v, want 1 s, when the first has ended", d)
+			t.Errorf("the third connection was served after %v, want 1 s, when the first has ended", d)
 		}
-		if n := c.warnings("wait in the listen queue"); n != 1 {
+		if n := c.warnings("others wait until one ends"); n != 1 {
 			t.Errorf("%d warnings, want one", n)
+		}
+		c.stop()
+		served.Wait()
+	})
+}
+
+// A session that was turned away stays so after QUIT_NC: the MTA was told to leave
+// out all content.
+func TestSessionWithoutAPlaceStaysTurnedAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, func(s *milterkit.Server) { s.MaxSessions = 1 })
+		defer c.stop()
+		first := c.dial()
+		mail(t, first)
+		second := c.dial()
+		defer second.Close()
+		m := pipeMTA(t, second, miltertest.VersionOffer(6))
+		first.Close()
+		synctest.Wait()
+		m.QuitNew()
+		open(t, m)
+		if r, err := m.Mail("<a@example.org>"); err != nil || r.Kind != miltertest.ReplyCode {
+			t.Errorf("MAIL after QUIT_NC: %v, %v", r, err)
+		}
+		if n := c.messages.Load(); n != 1 {
+			t.Errorf("the child has seen %d messages, want 1", n)
+		}
+	})
+}
+
+// A child that wants more in the second session of a connection than in the first
+// is not shown half of a message: the MTA has to connect anew.
+func TestQuitNCWithOtherNeeds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fickle := &fickle{}
+		_, dial, stop := pipeServer(t, 0, milterkit.Slot{Child: fickle})
+		defer stop()
+		nc := dial()
+		defer nc.Close()
+		m := pipeMTA(t, nc, miltertest.VersionOffer(6))
+		open(t, m)
+		m.QuitNew()
+		if _, err := m.Connect("mx.example.org", wire.FamilyInet, 25, "192.0.2.1"); err == nil {
+			t.Error("the session goes on")
+		}
+	})
+}
+
+// fickle wants content from its second session on.
+type fickle struct{ sessions atomic.Int64 }
+
+func (*fickle) Name() string { return "fickle" }
+
+func (f *fickle) Hooks() milterkit.Hooks {
+	if f.sessions.Add(1) == 1 {
+		return milterkit.Hooks{}
+	}
+	return milterkit.Hooks{Message: func(context.Context, *milterkit.Message, *milterkit.Edits) milterkit.Verdict {
+		return milterkit.Continue
+	}}
+}
+
+// All sessions have numbers of their own, those that were turned away too.
+func TestSessionsHaveNumbersOfTheirOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, func(s *milterkit.Server) { s.MaxSessions = 1 })
+		for range 3 {
+			nc := c.dial()
+			defer nc.Close()
+			mail(t, nc)
+		}
+		c.stop()
+		for _, want := range []string{"session=1 ", "session=2 ", "session=3 "} {
+			if n := strings.Count(c.log.String(), want); n != 1 {
+				t.Errorf("%d lines with %q, want one:\n%s", n, want, c.log)
+			}
+		}
+	})
+}
+
+// What a message's recipients take is bounded.
+func TestTooManyRecipients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, func(*milterkit.Server) {})
+		defer c.stop()
+		nc := c.dial()
+		defer nc.Close()
+		m := pipeMTA(t, nc, miltertest.VersionOffer(6))
+		open(t, m)
+		long := "<" + strings.Repeat("x", 60_000) + "@example.net>"
+		for range 2 {
+			ok(t)(m.Mail("<a@example.org>"))
+			taken := 0
+			for range 100 {
+				r, err := m.Rcpt(long)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !r.Final() {
+					taken++
+				} else if want := "452 4.5.3 Too many recipients"; r.Text != want {
+					t.Fatalf("%v, want %s", r, want)
+				}
+			}
+			if taken != 69 { // 4 MiB
+				t.Errorf("%d recipients of 60 KB were taken", taken)
+			}
 		}
 	})
 }
@@ -242,10 +358,15 @@ func TestWantOfDescriptorsIsNotTheChildsFailure(t *testing.T) {
 					return milterkit.Fail(fmt.Errorf("dial: %w", err))
 				}}),
 			})
-			d.Logger = slog.New(slog.DiscardHandler)
+			log := new(journal)
+			d.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))
 			w := d.Walk(wire.AllActions)
 			w.Connect(t.Context(), "mail.example.org", '4', "192.0.2.1", 25)
 			v := w.Mail(t.Context(), milterkit.NewAddress("<a@example.org>"))
+			w.Mail(t.Context(), milterkit.NewAddress("<b@example.org>"))
+			if s := log.String(); strings.Count(s, "\n") != 1 || !strings.Contains(s, "no descriptors left") || !strings.Contains(s, "milter=dials") {
+				t.Errorf("logged: %s", s)
+			}
 			if want := "451 4.3.2 Too busy, try again later"; v.Text() != want {
 				t.Errorf("%v, default action %s: %v, want %s", err, action, v, want)
 			}

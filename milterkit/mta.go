@@ -106,7 +106,7 @@ func eatsSpace(agreed wire.Steps, value []byte) bool {
 const mailerError = "error"
 
 // maxMacroNames is how many macros Sendmail takes for a stage.
-// Source: sendmail/milter.c, MAXFILTERMACROS.
+// Source: sendmail/conf.h, MAXFILTERMACROS.
 const maxMacroNames = 50
 
 // macroDefaults are the macros that Postfix and Sendmail send unasked, and what

@@ -160,6 +160,9 @@ func (p *part) connectOrHelo(at Stage) Verdict {
 	if p.When.Holds != nil && p.When.At == at && p.gone == nil {
 		p.failed = nil
 		if _, err := p.settle(at, Address{}); err != nil {
+			if p.walk.ctx.Err() != nil {
+				return cutShort
+			}
 			p.failSession(at, err)
 		}
 	}

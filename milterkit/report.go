@@ -132,8 +132,15 @@ func (p *part) line() string {
 	return fmt.Sprintf("%s, %v", s, p.spent.Round(time.Microsecond))
 }
 
-// warn logs a failure of a child.
+// warn logs a failure of a child. A want of descriptors is none, and comes in
+// crowds.
 func (w *Walk) warn(p *part, at Stage, err error) {
+	if noneLeft(err) {
+		if n, ok := w.d.noneLeft.due(); ok {
+			w.d.logger().Warn("no descriptors left: messages are told to come again", "milter", p.Child.Name(), "error", err, "times", n)
+		}
+		return
+	}
 	action := p.defaultAction().String()
 	if p.defaultAction() != p.DefaultAction {
 		action += ", as the MTA offers no " + p.DefaultAction.String()

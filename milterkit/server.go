@@ -18,13 +18,14 @@ type Server struct {
 
 	// MaxSessions bounds the sessions at one time. The next one waits for a place
 	// for 5 s; if it gets none, its messages are told at MAIL to try again
-	// later (451 4.3.2). Zero: no limit.
+	// later (451 4.3.2). A connection keeps its place until it ends, also while
+	// it is idle. Zero: no limit.
 	MaxSessions int
 
 	// MaxConnections bounds the connections of MTAs at one time, those included
-	// that wait for a place or got none. The next one stays in the listen queue
-	// until another ends. With it descriptors are kept free for what sessions
-	// need. Zero: no limit.
+	// that wait for a place or got none. The next one of each listener waits
+	// until another ends, and those after it in the listen queue. With it
+	// descriptors are kept free for what sessions need. Zero: no limit.
 	MaxConnections int
 
 	// MaxMemory bounds the bytes of messages that are held in memory, for all
@@ -68,9 +69,9 @@ func (s *Server) init() {
 		s.ctx, s.cancel = context.WithCancel(context.Background())
 		s.listeners = make(map[*net.Listener]struct{})
 		s.conns = make(map[*conn]struct{})
-		s.limits.connections, s.limits.sessions = newPlaces(s.MaxConnections), newPlaces(s.MaxSessions)
+		s.connections, s.places = newPlaces(s.MaxConnections), newPlaces(s.MaxSessions)
 		s.ending = make(chan struct{})
-		s.noRoom = noRoom(s.Dispatcher)
+		s.noRoom = turningAway(s.Dispatcher)
 		s.budget.Max, s.budget.Dir = s.MaxMemory, s.TempDir
 		if s.MaxMemory == 0 {
 			s.budget.Max = DefaultMaxMemory
@@ -107,14 +108,17 @@ func (s *Server) Serve(ln net.Listener) error {
 		s.mu.Unlock()
 	}()
 	wait := time.Duration(0)
-	for s.admit(ln) {
+	for {
 		nc, err := ln.Accept()
 		if err == nil {
 			wait = 0
+			if !s.admit(ln) {
+				nc.Close()
+				return ErrServerClosed
+			}
 			s.serveConn(nc)
 			continue
 		}
-		s.dismiss()
 		switch {
 		case s.isClosed():
 			return ErrServerClosed
@@ -125,7 +129,6 @@ func (s *Server) Serve(ln net.Listener) error {
 		wait = min(max(2*wait, 5*time.Millisecond), time.Second)
 		s.acceptFailed(ln, err, wait)
 	}
-	return ErrServerClosed
 }
 
 func (s *Server) isClosed() bool {

@@ -336,6 +336,32 @@ func TestMTAIsToldOfProgressEveryFiveSeconds(t *testing.T) {
 	})
 }
 
+// A condition that is cut short is nobody's failure, and no default action waves
+// the message past the child.
+func TestCancelledContextStopsConditions(t *testing.T) {
+	for _, at := range []Stage{StageConnect, StageHelo, StageMail, StageRcpt} {
+		synctest.Test(t, func(t *testing.T) {
+			holds := func(ctx context.Context, _ *Envelope, _ Address) bool { <-ctx.Done(); return false }
+			w := quietDispatcher(t, Slot{DefaultAction: DefaultAccept, When: Condition{Name: "slow", At: at, Holds: holds},
+				Child: native("a", Hooks{})}).Walk(wire.AllActions)
+			defer w.Close()
+			ctx, cancel := context.WithCancel(context.Background())
+			time.AfterFunc(time.Second, cancel)
+			v := w.Connect(ctx, "h", FamilyInet, "192.0.2.1", 1)
+			for _, next := range []func() Verdict{
+				func() Verdict { return w.Helo(ctx, "h") },
+				func() Verdict { return w.Mail(ctx, NewAddress("<a@b>")) },
+				func() Verdict { return w.Rcpt(ctx, NewAddress("<c@d>")) },
+			} {
+				if v == Continue {
+					v = next()
+				}
+			}
+			wantVerdict(t, "the condition at "+at.String(), v, cutShort)
+		})
+	}
+}
+
 func TestCancelledContextStopsHooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := quietDispatcher(t, Slot{Child: native("slow", Hooks{Mail: mailTold})}).Walk(wire.AllActions)

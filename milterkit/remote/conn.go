@@ -209,8 +209,9 @@ func (c *conn) usable() bool {
 
 // macros appends the macros of a stage, as they go before its command. They
 // are sent for a command that is left out too: the milter may ask for them
-// later; but not for one that its version does not have. A milter that has asked for a list at that stage is sent what is on
-// it, in its order and spelling; another one all that the MTA has sent.
+// later. For one that its version does not have they are not. A milter that has
+// asked for a list at that stage is sent what is on it, in its order and
+// spelling; another one all that the MTA has sent.
 func (c *conn) macros(cmd byte, s *milterkit.Session, at milterkit.Stage) {
 	if cmd == wire.CmdData && c.answer.Version < 4 || cmd == wire.CmdUnknown && c.answer.Version < 3 {
 		return

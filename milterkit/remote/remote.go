@@ -329,7 +329,9 @@ func (m *Milter) search(ctx context.Context) {
 			return
 		}
 		m.mu.Lock()
-		m.down = err
+		if err == nil || tellsOfDown(err) {
+			m.down = err
+		}
 		m.mu.Unlock()
 		if err == nil {
 			m.logger().Info("milter is back", "milter", m.Name())

@@ -34,10 +34,9 @@ type Reader struct {
 	// first Next.
 	Split byte
 
-	// Max is the longest frame that is taken, in bytes without its length.
-	// 0: MaxFrame, and it is never more than that. It may be changed between
-	// calls of Next.
-	Max int
+	// Max returns the longest frame of a code that is taken, in bytes without its
+	// length; it is never more than MaxFrame. Nil: MaxFrame for all.
+	Max func(code byte) int
 
 	// Replace gives the next buffer when the one at hand cannot hold need more
 	// bytes: those of the frame under way, or of a Split frame what is still to
@@ -93,8 +92,8 @@ func (r *Reader) Next() (Frame, error) {
 			return Frame{}, err
 		}
 	}
-	if n == 0 || n > r.max() {
-		return Frame{}, badLength(r.buf[r.r:r.w], r.max(), !r.begun)
+	if longest := r.max(); n == 0 || n > longest {
+		return Frame{}, badLength(r.buf[r.r:r.w], longest, !r.begun)
 	}
 	r.begun = true
 	code, size := r.buf[r.r+lengthSize], lengthSize+int(n)
@@ -108,12 +107,12 @@ func (r *Reader) Next() (Frame, error) {
 	return Frame{Code: code, Payload: r.take(headerSize, size)}, nil
 }
 
-// max is the longest frame that is taken.
+// max is how long the frame at hand may be.
 func (r *Reader) max() uint32 {
-	if r.Max > 0 {
-		return uint32(min(r.Max, MaxFrame))
+	if r.Max == nil || r.Buffered() < headerSize {
+		return MaxFrame
 	}
-	return MaxFrame
+	return uint32(min(r.Max(r.buf[r.r+lengthSize]), MaxFrame))
 }
 
 // take hands out buf[r+from:r+to] and moves on behind it.
