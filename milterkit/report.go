@@ -27,7 +27,7 @@ func (r *report) begin() { *r = report{since: time.Now()} }
 
 // decide notes a verdict that ended a stage; p is nil if no child gave it.
 func (r *report) decide(p *part, at Stage, v Verdict) {
-	by := ""
+	by := "milterkit" // of its own accord
 	if p != nil && v != cutShort {
 		by = p.Child.Name()
 	}
