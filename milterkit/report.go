@@ -17,6 +17,8 @@ type report struct {
 	by string // the child that decided
 	at Stage
 
+	data Verdict // that DATA was refused with, as nothing came after it
+
 	refused   int    // recipients
 	refusedBy string // the child that refused the last of them
 	refusal   Verdict
@@ -37,6 +39,9 @@ func (r *report) decide(p *part, at Stage, v Verdict) {
 		r.refusedBy, r.refusal = by, v
 	case at == StageUnknown: // it says nothing of the message
 	default:
+		if at == StageData {
+			r.data = v
+		}
 		r.by, r.at = by, at
 		if at < StageMail {
 			p.walk.logRefusedSession(by, at, v)
@@ -69,6 +74,8 @@ func (w *Walk) logMessage() {
 		outcome = w.ended.String()
 	case w.complete:
 		outcome = "accept"
+	case r.data.Final():
+		outcome = r.data.String()
 	}
 	attrs := []slog.Attr{
 		slog.Uint64("session", w.sess.ID),
@@ -142,7 +149,10 @@ func (w *Walk) warn(p *part, at Stage, err error) {
 		return
 	}
 	action := p.defaultAction().String()
-	if p.defaultAction() != p.DefaultAction {
+	switch {
+	case p.Shadow:
+		action = "none, it is a shadow"
+	case p.defaultAction() != p.DefaultAction:
 		action += ", as the MTA offers no " + p.DefaultAction.String()
 	}
 	attrs := []slog.Attr{

@@ -2,6 +2,8 @@ package milterkit
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -22,5 +24,23 @@ func TestRefusalOfTheCallersOwnIsLogged(t *testing.T) {
 	w.Close()
 	if s := log.String(); !strings.Contains(s, "by=milterkit at=header") || strings.Contains(s, "refused_rcpts") {
 		t.Error(s)
+	}
+}
+
+// A DATA that was refused, with nothing after it, is what became of the message.
+func TestRefusalAtDataIsLogged(t *testing.T) {
+	var log bytes.Buffer
+	d := quietDispatcher(t, Slot{Child: native("a", Hooks{Data: func(context.Context, *Envelope) Verdict { return TempFail("4.7.1 later") }})},
+		Slot{Shadow: true, Child: native("b", Hooks{Mail: func(context.Context, *Envelope) Verdict { return Fail(errors.New("broken")) }})})
+	d.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	w := d.Walk(wire.AllActions)
+	w.Mail(ctxTest, NewAddress("<a@b>"))
+	w.Rcpt(ctxTest, NewAddress("<c@d>"))
+	w.Data(ctxTest)
+	w.Close()
+	for _, want := range []string{`outcome="tempfail 451 4.7.1 later" by=a at=data`, `default_action="none, it is a shadow"`} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("no %s in %s", want, &log)
+		}
 	}
 }

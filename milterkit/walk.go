@@ -211,6 +211,7 @@ func (w *Walk) Data(ctx context.Context) Verdict {
 		return w.ended
 	}
 	w.sess.macros.clear(StageData)
+	w.report.data = Continue
 	w.begin(ctx, StageData)
 	v := w.each((*part).data)
 	if v.kind == KindDiscard {

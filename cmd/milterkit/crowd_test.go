@@ -160,7 +160,7 @@ func TestMoreSessionsThanDescriptors(t *testing.T) {
 	if strings.Contains(log, "too many open files") {
 		t.Errorf("descriptors ran out:\n%s", log)
 	}
-	const want = "max_sessions = 200 takes 988 descriptors, and the limit is 256 (LimitNOFILE, ulimit -n): there will be 40 sessions at one time"
+	const want = "max_sessions = 200 takes 988 descriptors, and the limit is 256 (LimitNOFILE, ulimit -n): sessions at one time: 40"
 	if !strings.Contains(log, want) {
 		t.Errorf("the log does not say %q:\n%s", want, log)
 	}

@@ -21,12 +21,20 @@ func limitSessions(s *milterkit.Server, wanted, remotes int) string {
 	limit := descriptorLimit()
 	sessions, connections := room(limit, wanted, remotes)
 	s.MaxSessions, s.MaxConnections = sessions, connections
-	if sessions < wanted {
-		return fmt.Sprintf("max_sessions = %d takes %d descriptors, and the limit is %d (LimitNOFILE, ulimit -n): there will be %d sessions at one time",
+	switch {
+	case sessions < wanted:
+		return fmt.Sprintf("max_sessions = %d takes %d descriptors, and the limit is %d (LimitNOFILE, ulimit -n): sessions at one time: %d",
 			wanted, descriptorsFor(wanted, remotes), limit, sessions)
+	case wanted == 0 && sessions < fewSessions:
+		return fmt.Sprintf("the limit of descriptors is %d (LimitNOFILE, ulimit -n): sessions at one time: %d; %d of them take %d",
+			limit, sessions, fewSessions, descriptorsFor(fewSessions, remotes))
 	}
 	return ""
 }
+
+// fewSessions is how many a mail server soon has: less than the 100 smtpds that
+// Postfix runs at most by default. Source: default_process_limit in postconf(5).
+const fewSessions = 100
 
 // room returns how many sessions and connections so many descriptors allow.
 // wanted is max_sessions.

@@ -109,6 +109,8 @@ func (c *compiler) binary(n *ast.BinaryNode) kind {
 		if l != r && l != wrong && r != wrong {
 			c.report(n.Location(), "%q compares %s with %s", n.Operator, l, r)
 		}
+		c.compare(n.Left, n.Right)
+		c.compare(n.Right, n.Left)
 	case "contains", "startsWith", "endsWith":
 		c.need(n.Left, text, n.Operator)
 		c.need(n.Right, text, n.Operator)
@@ -117,7 +119,7 @@ func (c *compiler) binary(n *ast.BinaryNode) kind {
 		c.pattern(n.Right)
 	case "in":
 		c.need(n.Left, text, n.Operator)
-		c.list(n.Right)
+		c.list(n.Left, n.Right)
 	}
 	return truth
 }
@@ -139,9 +141,12 @@ func (c *compiler) pattern(n ast.Node) {
 }
 
 // list checks what stands behind in.
-func (c *compiler) list(n ast.Node) {
+func (c *compiler) list(of, n ast.Node) {
 	items, ok := n.(*ast.ArrayNode)
+	name, _ := dotted(of, c.text)
 	switch {
+	case !ok && name == "client.addr":
+		c.report(start(n), `for a network write %s`, examples["cidr"])
 	case !ok:
 		c.report(start(n), `"in" wants a list, such as ["a.example", "b.example"]; for a part of a text write contains`)
 	case len(items.Nodes) == 0:
@@ -149,6 +154,7 @@ func (c *compiler) list(n ast.Node) {
 	default:
 		for _, item := range items.Nodes {
 			c.need(item, text, "in")
+			c.compare(of, item)
 		}
 	}
 }
@@ -170,6 +176,8 @@ func (c *compiler) name(n ast.Node) kind {
 		c.report(start(n), "%s is a function: %s", name, examples[name])
 	case name == "client":
 		c.report(start(n), "of the client there are client.addr and client.name")
+	case told[name] != 0:
+		c.report(start(n), "%s is a macro: write macro(%q)", name, name)
 	case root != name && root != "client":
 		c.report(start(n), "unknown name %q; text stands in quotes", name)
 	default:

@@ -100,6 +100,8 @@ func (c *compiler) callable(tokens []lexer.Token, i int, t lexer.Token) bool {
 		c.noOperator(t)
 	case slices.Contains(names, t.Value):
 		c.report(t.Location, "%s is not a function; write it without parentheses", t.Value)
+	case slices.Contains(later, t.Value):
+		c.report(t.Location, "%s is not supported by this version yet", t.Value)
 	default:
 		c.reportWord(t.Location, t.Value, functions, fmt.Sprintf("unknown function %q", t.Value))
 	}
