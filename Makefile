@@ -34,8 +34,9 @@ test-long: test soak fuzz cover ## what takes minutes: sessions by the thousand,
 test-alloc: ## allocation gates, which the race detector would disturb
 	$(GO) test -run 'Alloc' ./milterkit/... ./internal/...
 
-soak: ## 10,000 sessions of milters that go wrong, against native twins; SEED is the first seed
+soak: ## 10,000 sessions of milters that go wrong, against native twins (SEED is the first seed), and 300 at once
 	$(GO) test -race -timeout 30m -run TestSoak -v ./milterkit/remote -args -sessions 10000 -seed $(SEED)
+	$(GO) test -race -run TestMoreSessions -v ./cmd/milterkit
 
 fuzz: ## every fuzz target for FUZZ (60s)
 	@set -e; for f in $(FUZZERS); do \

@@ -152,8 +152,8 @@ func TestMoreSessionsThanDescriptors(t *testing.T) {
 	began := time.Now()
 	fates := crowd(filepath.Join(dir, "s"), false)
 	taken, putOff := count(t, fates)
-	if taken == 0 {
-		t.Error("no message was taken")
+	if taken <= 40 {
+		t.Errorf("%d messages were taken, no more than there are places: they are not passed on", taken)
 	}
 	report(t, r, began, taken, putOff)
 	log := r.stderr.String()

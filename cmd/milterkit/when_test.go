@@ -115,6 +115,11 @@ func TestAMilterIsContactedWhenItsConditionHolds(t *testing.T) {
 		t.Errorf("there is no connection after %q, want %q", alone, want)
 	}
 	want := told(always, before[always], "carol@example.com")
+	for _, line := range []string{"mail <alice@example.org> SIZE=4 BODY=8BITMIME", "rcpt <bob@example.test> NOTIFY=SUCCESS ORCPT=rfc822;b@example.test"} {
+		if !slices.Contains(want, line) {
+			t.Errorf("the milter without a condition was not told %q: %q", line, want)
+		}
+	}
 	second := slices.IndexFunc(want, func(s string) bool { return strings.Contains(s, "second@") })
 	want = append(want[:second:second], "quit")
 	if d := cmp.Diff(want, told(late, before[late], "")); d != "" {
