@@ -121,6 +121,8 @@ func socketOwner(c *config.Config) (owner listen.Owner, warning string, err erro
 	switch {
 	case err == nil:
 		owner.Group = gid
+	case s.SocketGroup.From.IsDefault() && !slices.ContainsFunc(s.Listen.V, func(l config.Socket) bool { return l.Network == "unix" }):
+		// There is nothing that could have a group.
 	case s.SocketGroup.From.IsDefault():
 		return owner, "sockets keep the group of the process: " + err.Error(), nil
 	default:
