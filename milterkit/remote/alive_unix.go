@@ -40,3 +40,21 @@ func quiet(nc net.Conn) error {
 	}
 	return errUnasked
 }
+
+// writeAtOnce writes as much of b as there is room for, waits for nothing, and
+// returns how much that was.
+func writeAtOnce(nc net.Conn, b []byte) (n int) {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return 0
+	}
+	rc, err := sc.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	rc.Write(func(fd uintptr) bool {
+		n, _ = unix.Write(int(fd), b)
+		return true
+	})
+	return max(n, 0)
+}

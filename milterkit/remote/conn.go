@@ -76,8 +76,8 @@ const (
 	maxOwedBody = 4
 )
 
-// goodbyeTimeout bounds the writing of what nobody answers. It is shorter than
-// what the dispatcher gives to a hook that was told to stop.
+// goodbyeTimeout bounds the wait for room for what nobody answers. It is shorter
+// than what the dispatcher gives to a hook that was told to stop.
 const goodbyeTimeout = 100 * time.Millisecond
 
 // aLongTimeAgo is a deadline that ends reads and writes at once.
@@ -265,10 +265,8 @@ func (c *conn) flush(body []byte) error {
 	if len(c.out) == 0 {
 		return nil
 	}
-	if c.owed == 0 {
-		if err := quiet(c.nc); err != nil {
-			return err
-		}
+	if err := c.silent(); err != nil {
+		return err
 	}
 	c.part = [2][]byte{c.out, body}
 	c.vec = c.part[:1]
@@ -278,6 +276,31 @@ func (c *conn) flush(body []byte) error {
 	_, err := c.vec.WriteTo(c.nc)
 	c.out, c.part = c.out[:0], [2][]byte{}
 	return err
+}
+
+// silent returns an error where no answer is due and one has come all the same,
+// or the milter has gone.
+func (c *conn) silent() error {
+	if c.owed > 0 {
+		return nil
+	}
+	return quiet(c.nc)
+}
+
+// tell is flush for what nobody answers. What there is room for, nearly always
+// all of it, is written at once: a deadline may be over before a busy machine
+// comes to the write, and the milter would be hung up on without a word.
+func (c *conn) tell() error {
+	if err := c.silent(); err != nil {
+		return err
+	}
+	n := writeAtOnce(c.nc, c.out)
+	if c.out = c.out[:copy(c.out, c.out[n:])]; len(c.out) == 0 {
+		return nil
+	}
+	c.nc.SetWriteDeadline(time.Now().Add(goodbyeTimeout))
+	defer c.nc.SetWriteDeadline(time.Time{})
+	return c.flush(nil)
 }
 
 // ask reads replies until the milter owes none. The first one that is not
@@ -347,12 +370,10 @@ func (c *conn) reset() {
 	default:
 		c.used, c.inMessage, c.message, c.skip = true, false, message{}, 0
 		c.out = wire.AppendFrame(c.out, wire.CmdAbort, nil)
-		c.nc.SetWriteDeadline(time.Now().Add(goodbyeTimeout))
-		if c.flush(nil) != nil || !c.r.SetBuffer(c.small) {
+		if c.tell() != nil || !c.r.SetBuffer(c.small) {
 			c.hangUp()
 			return
 		}
-		c.nc.SetWriteDeadline(time.Time{})
 		c.shrink()
 	}
 }
@@ -363,7 +384,6 @@ func (c *conn) close() {
 		return
 	}
 	c.out = wire.AppendFrame(c.out, wire.CmdQuit, nil)
-	c.nc.SetWriteDeadline(time.Now().Add(goodbyeTimeout))
-	c.flush(nil)
+	c.tell()
 	c.hangUp()
 }

@@ -3,10 +3,13 @@ package remote_test
 import (
 	"context"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/milterkit/sdk/milterkit"
 	. "github.com/milterkit/sdk/milterkit/miltertest"
@@ -39,17 +42,17 @@ func testFault(t *testing.T, cmd byte, fault Fault) {
 	if cmd == wire.CmdNegotiate {
 		first = Script{Negotiate: fault.Answer}
 	}
-	r := newRigFor(t, &Filter{ScriptFor: func(session int) Script {
+	start := newRigFor
+	if fault.Answer.After != nil { // one that comes late nobody can tell from the next
+		start = newGatheringRig
+	}
+	r := start(t, &Filter{ScriptFor: func(session int) Script {
 		if session == 1 {
 			return first
 		}
 		return Script{}
 	}})
 	r.slot.CommandTimeout, r.slot.ContentTimeout = 300*time.Millisecond, 300*time.Millisecond
-	if fault.Answer.After != nil { // one that comes late nobody can tell from the next
-		r.child.Dial = dialLate
-		r.slot.ContentTimeout = 2 * time.Second
-	}
 	r.child.ConnectTimeout = 300 * time.Millisecond
 	r.open()
 	r.connect()
@@ -73,22 +76,47 @@ func testFault(t *testing.T, cmd byte, fault Fault) {
 	r.idle(1)
 }
 
-// A lateReader reads what has come some time ago, so that all that a filter says
-// in one go is there.
-type lateReader struct{ *net.UnixConn }
+// A gatherer is a listener of a filter whose answers to all that it has read leave
+// together: what is sent ahead is read together too, so that an answer too many is
+// there when the last one that is due is read.
+type gatherer struct{ net.Listener }
 
-func (l lateReader) Read(b []byte) (int, error) {
-	time.Sleep(50 * time.Millisecond)
-	return l.UnixConn.Read(b)
+func (g gatherer) Accept() (net.Conn, error) {
+	nc, err := g.Listener.Accept()
+	return &gathering{Conn: nc}, err
 }
 
-// dialLate is a Milter's Dial for such a connection.
-func dialLate(ctx context.Context, network, addr string) (net.Conn, error) {
-	nc, err := new(net.Dialer).DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, err
+// A gathering is a connection that writes before it waits for more.
+type gathering struct {
+	net.Conn
+	out []byte
+}
+
+func (g *gathering) Write(b []byte) (int, error) {
+	g.out = append(g.out, b...)
+	return len(b), nil
+}
+
+func (g *gathering) Read(b []byte) (int, error) {
+	if _, err := g.Conn.Write(g.out); err != nil {
+		return 0, err
 	}
-	return lateReader{nc.(*net.UnixConn)}, nil
+	g.out = nil
+	return g.Conn.Read(b)
+}
+
+// newGatheringRig is newRigFor with such a listener.
+func newGatheringRig(t *testing.T, f *Filter) *rig {
+	t.Helper()
+	ln, err := net.Listen("unix", filepath.Join(temp(t), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newChild(t, "unix", ln.Addr().String())
+	r.filter, r.addr = f, ln.Addr().String()
+	go f.Serve(gatherer{ln})
+	t.Cleanup(func() { f.Close() })
+	return r
 }
 
 // An answer too many to a piece of the body would pass for the verdict on the
@@ -102,24 +130,76 @@ func TestAnswerTooManyIsNotTakenForTheVerdict(t *testing.T) {
 			if steps != 0 {
 				a = Answer{Nth: 1, Always: true}
 			}
-			r := newRig(t, Script{Steps: steps, On: map[byte][]Answer{
+			r := newGatheringRig(t, &Filter{Script: Script{Steps: steps, On: map[byte][]Answer{
 				cmd:         {a},
 				wire.CmdEOM: {{Text: "550 5.7.1 spam"}},
-			}})
-			r.child.Dial = dialLate
+			}}})
+			var nc *net.UnixConn
+			r.child.Dial = func(_ context.Context, _, addr string) (_ net.Conn, err error) {
+				nc, err = net.DialUnix("unix", nil, &net.UnixAddr{Name: addr, Net: "unix"})
+				return nc, err
+			}
 			r.greet()
+			letter := func() milterkit.Verdict {
+				r.walk.Header([]byte("Subject"), []byte(" hello"))
+				r.walk.EndOfHeader(t.Context())
+				r.walk.Body(t.Context(), []byte("text\r\n"))
+				if cmd == wire.CmdBody {
+					waitForAnswer(t, nc)
+				}
+				return r.walk.EndOfMessage(t.Context()).Verdict
+			}
 			v := r.mail()
-			for _, next := range []func() milterkit.Verdict{func() milterkit.Verdict { return r.rcpt("<b@example.net>") }, r.data,
-				func() milterkit.Verdict { return r.letter().Verdict }} {
+			for _, next := range []func() milterkit.Verdict{func() milterkit.Verdict { return r.rcpt("<b@example.net>") }, r.data, letter} {
 				if v == milterkit.Continue {
 					v = next()
 				}
 			}
-			if v == milterkit.Continue {
-				t.Errorf("%s, steps %#x: the message passed", Word(cmd), uint32(steps))
+			if v != tryAgain {
+				t.Errorf("%s, steps %#x: %v, want %v", Word(cmd), uint32(steps), v, tryAgain)
 			}
 		}
 	}
+}
+
+// waitForAnswer waits until there is something to be read, and leaves it there.
+func waitForAnswer(t *testing.T, nc *net.UnixConn) {
+	t.Helper()
+	rc, err := nc.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rc.Read(func(fd uintptr) bool {
+		_, _, err := unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		return err != unix.EAGAIN
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A tardy connection is that of a busy machine: a deadline is over when it is set.
+type tardy struct{ *net.UnixConn }
+
+func (c tardy) SetWriteDeadline(at time.Time) error {
+	time.Sleep(time.Until(at))
+	return c.UnixConn.SetWriteDeadline(at)
+}
+
+// On a busy machine a milter is told the end of a message and of the session as
+// well.
+func TestMilterIsToldOfTheEndOnABusyMachine(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Script{})
+	r.child.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return tardy{nc.(*net.UnixConn)}, nil
+	}
+	r.greet()
+	r.want("message", r.message(), milterkit.Continue)
+	r.wantSaw(lines(sawConnect, sawHelo, sawMessage, "quit")...)
 }
 
 func TestUnknownCommandThatIsAnsweredWrongFailsTheNextMessage(t *testing.T) {
