@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"io"
 	"log/slog"
-	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -141,11 +140,10 @@ func playStream(t *testing.T, slots []milterkit.Slot, bytes []byte) {
 	}
 	d.Logger = slog.New(slog.DiscardHandler)
 	srv := &milterkit.Server{Dispatcher: d, TempDir: t.TempDir(), MaxMemory: int64(len(bytes)%3) << 17}
-	ln := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+	ln := newPipes()
 	var served sync.WaitGroup
 	served.Go(func() { srv.Serve(ln) })
-	mta, filter := net.Pipe()
-	ln.conns <- filter
+	mta := ln.dial()
 	var read sync.WaitGroup
 	read.Go(func() {
 		r := wire.NewReader(mta, nil)

@@ -33,7 +33,7 @@ type crowd struct {
 // newCrowd starts it; set sets the limits.
 func newCrowd(t *testing.T, set func(*milterkit.Server)) *crowd {
 	t.Helper()
-	c := &crowd{log: new(journal), ln: &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}}
+	c := &crowd{log: new(journal), ln: newPipes()}
 	child := childOf("child", milterkit.Hooks{
 		Mail: func(context.Context, *milterkit.Envelope) milterkit.Verdict {
 			c.messages.Add(1)
@@ -54,11 +54,7 @@ func newCrowd(t *testing.T, set func(*milterkit.Server)) *crowd {
 }
 
 // dial returns a connection that was accepted.
-func (c *crowd) dial() net.Conn {
-	a, b := net.Pipe()
-	c.ln.conns <- b
-	return a
-}
+func (c *crowd) dial() net.Conn { return c.ln.dial() }
 
 // mail begins a session and a message, and returns the answer to MAIL.
 func mail(t *testing.T, nc net.Conn) miltertest.Reply {
@@ -176,7 +172,7 @@ func TestShutdownEndsTheWaitForAPlace(t *testing.T) {
 func TestConnectionsBeyondTheLimitWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t, func(s *milterkit.Server) { s.MaxConnections = 2 })
-		idle := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+		idle := newPipes()
 		var served sync.WaitGroup
 		served.Go(func() { c.Serve(idle) })
 		first, second := c.dial(), c.dial()
@@ -329,13 +325,12 @@ func (l *short) Accept() (net.Conn, error) {
 func TestAcceptWithoutDescriptors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t, func(*milterkit.Server) {})
-		ln := &short{pipes: &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}, until: time.Now().Add(150 * time.Second)}
+		ln := &short{pipes: newPipes(), until: time.Now().Add(150 * time.Second)}
 		var served sync.WaitGroup
 		served.Go(func() { c.Serve(ln) })
-		a, b := net.Pipe()
-		ln.conns <- b
-		mail(t, a)
-		a.Close()
+		nc := ln.dial()
+		mail(t, nc)
+		nc.Close()
 		c.stop()
 		served.Wait()
 		if n := c.warnings("cannot accept a connection"); n != 3 {

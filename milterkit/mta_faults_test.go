@@ -100,13 +100,11 @@ func newStreamRig(t *testing.T, children ...milterkit.Child) *streamRig {
 	}
 	r := &streamRig{srv: &milterkit.Server{Dispatcher: d, TempDir: t.TempDir()}, log: &journal{}}
 	d.Logger = slog.New(slog.NewTextHandler(r.log, nil))
-	ln := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+	ln := newPipes()
 	r.all.Go(func() { r.srv.Serve(ln) })
-	mta, filter := net.Pipe()
-	r.mta = mta
-	ln.conns <- filter
+	r.mta = ln.dial()
 	r.all.Go(func() {
-		frames := wire.NewReader(mta, nil)
+		frames := wire.NewReader(r.mta, nil)
 		for f, err := frames.Next(); err == nil; f, err = frames.Next() {
 			r.answers = append(r.answers, f.Code)
 		}

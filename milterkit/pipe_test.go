@@ -22,6 +22,15 @@ type pipes struct {
 	closed chan struct{}
 }
 
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})} }
+
+// dial returns the other end of a connection to the listener.
+func (p *pipes) dial() net.Conn {
+	a, b := net.Pipe()
+	p.conns <- b
+	return a
+}
+
 func (p *pipes) Accept() (net.Conn, error) {
 	select {
 	case nc := <-p.conns:
@@ -44,15 +53,10 @@ func pipeServer(t *testing.T, maxMemory int64, slots ...milterkit.Slot) (srv *mi
 	}
 	d.Logger = slog.New(slog.DiscardHandler)
 	srv = &milterkit.Server{Dispatcher: d, TempDir: t.TempDir(), MaxMemory: maxMemory}
-	ln := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+	ln := newPipes()
 	var served sync.WaitGroup
 	served.Go(func() { srv.Serve(ln) })
-	dial = func() net.Conn {
-		a, b := net.Pipe()
-		ln.conns <- b
-		return a
-	}
-	return srv, dial, func() { srv.Close(); served.Wait() }
+	return srv, ln.dial, func() { srv.Close(); served.Wait() }
 }
 
 // pipeMTA is an MTA on such a connection.
