@@ -36,7 +36,7 @@ func everyIndex() []scene {
 			scene{
 				name: fmt.Sprintf("delete-insert-change-at-%d", i),
 				first: editing(func(m m) error {
-					return all(m.ChangeHeader(i%4, name, ""), m.InsertHeader(i, "X-First", "f"), m.AddHeader(name, "added"))
+					return all(m.ChangeHeader(i/4%4, name, ""), m.InsertHeader(i, "X-First", "f"), m.AddHeader(name, "added"))
 				}),
 				second: script{saw: true, edit: func(m m) error {
 					return all(m.ChangeHeader(i%5, "X-One", "changed"), m.InsertHeader(i+1, "X-Second", "s"), m.ChangeHeader(1, "X-First", "g"))
