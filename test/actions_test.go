@@ -99,6 +99,22 @@ func ends(fate stack.Fate) func(*outcomeOf) {
 	}
 }
 
+// heldFor checks that the message was taken and quarantined, and the reason
+// that the milter gave. Postfix keeps none, not even in its log.
+// Source: Postfix, milter/milter8.c, SMFIR_QUARANTINE.
+func heldFor(reason string) func(*outcomeOf) {
+	return func(o *outcomeOf) {
+		o.Helper()
+		ends(stack.Held)(o)
+		if o.Failed() || o.words != sendmailWords {
+			return
+		}
+		if of := o.mails[0].copies[0].To; !slices.Contains(strings.Split(of, ", "), "reason "+reason) {
+			o.Errorf("held: %q, want the reason %q", of, reason)
+		}
+	}
+}
+
 // both makes two checks.
 func both(a, b func(*outcomeOf)) func(*outcomeOf) {
 	return func(o *outcomeOf) { o.Helper(); a(o); b(o) }
@@ -267,8 +283,8 @@ func editsAndVerdicts() []scene {
 		{name: "edit-then-reject", first: script{edit: edit, endOfMessage: milter.RespReject}, check: replyAt(".", "550 5.7.1 Command rejected")},
 		{name: "edit-then-tempfail", first: script{edit: edit, endOfMessage: milter.RespTempFail}, check: replyAt(".", "451 4.7.1 Service unavailable - try again later")},
 		{name: "edit-then-discard", first: script{edit: edit, endOfMessage: milter.RespDiscard}, check: ends(stack.Discarded)},
-		{name: "quarantine", first: script{edit: func(m *milter.Modifier) error { return m.Quarantine("to be looked at") }}, check: ends(stack.Held)},
-		{name: "quarantine-and-accept", first: script{edit: hold, endOfMessage: milter.RespAccept}, check: both(ends(stack.Held), func(o *outcomeOf) {
+		{name: "quarantine", first: script{edit: func(m *milter.Modifier) error { return m.Quarantine("to be looked at") }}, check: heldFor("to be looked at")},
+		{name: "quarantine-and-accept", first: script{edit: hold, endOfMessage: milter.RespAccept}, check: both(heldFor("to be looked at"), func(o *outcomeOf) {
 			wantText(o.T, string(o.mails[0].copies[0].Content), "X-Added: a\n\nnew\n")
 		})},
 		{name: "quarantine-and-reject", first: script{edit: hold, endOfMessage: milter.RespReject}, check: replyAt(".", "550 5.7.1 Command rejected")},

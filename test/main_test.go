@@ -117,17 +117,13 @@ func newBench() (*bench, error) {
 	b.addChain(chain{"two", []stack.Child{b.child(firstName), b.child(secondName)}}, routes...)
 	b.addChain(chain{"silent", []stack.Child{b.child(silentName), b.child(secondName)}}, routes[:2]...)
 	b.addChain(chain{"macros", []stack.Child{b.child(listerName), b.child(secondName)}}, routes[:2]...)
-	for _, action := range defaultActions {
-		down := stack.Child{Name: "down", Socket: "unix:" + root.Path("nobody-listens"), DefaultAction: action}
-		b.addChain(chain{"down-" + action, []stack.Child{down, b.child(firstName)}}, routes[1])
-	}
-	b.addInterrupted()
 	b.addChain(chain{"verify", []stack.Child{{Name: "opendkim", Socket: verifier.Socket()}}}, routes[0])
 	signRelaxed := stack.Child{Name: "sign", Socket: relaxed.Socket()}
 	signSimple := stack.Child{Name: "sign", Socket: simple.Socket()}
 	b.addChain(chain{"sign-relaxed", []stack.Child{signRelaxed}}, routes[:2]...)
 	b.addChain(chain{"sign-simple", []stack.Child{signSimple}}, routes[:2]...)
 	b.addSendmail(real, signRelaxed, signSimple)
+	b.addTrouble()
 	dns := stack.NewUnbound(root, records(key)...)
 	rspamd := b.addRspamd(dns, real[0], real[1])
 	dmarc := b.addDMARC(dns, real[0])

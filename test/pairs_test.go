@@ -80,13 +80,13 @@ func pairs() []scene {
 		{name: "first-discards-second-refuses", first: script{endOfMessage: milter.RespDiscard}, second: script{endOfMessage: milter.RespReject}, check: ends(stack.Discarded)},
 		{name: "second-discards", first: editing(func(m m) error { return m.AddHeader("X-Added", "a") }), second: script{body: milter.RespDiscard}, check: ends(stack.Discarded)},
 		{name: "second-holds", first: editing(func(m m) error { return m.AddHeader("X-Added", "a") }),
-			second: editing(func(m m) error { return m.Quarantine("to be looked at") }), check: ends(stack.Held)},
+			second: editing(func(m m) error { return m.Quarantine("to be looked at") }), check: heldFor("to be looked at")},
 		{
 			name:    "first-holds-second-edits",
 			departs: quarantineGoesOn,
 			first:   editing(func(m m) error { return m.Quarantine("to be looked at") }),
 			second:  editing(func(m m) error { return m.AddHeader("X-Added", "by second") }),
-			check: both(ends(stack.Held), func(o *outcomeOf) {
+			check: both(heldFor("to be looked at"), func(o *outcomeOf) {
 				wantText(o.T, string(o.mails[0].copies[0].Content), "X-Added: by second\n")
 			}),
 		},

@@ -81,6 +81,21 @@ func TestSendmailTogether(t *testing.T) {
 	playOn(t, sendmailRoutes[2:], "two", together())
 }
 
+func TestSendmailMilterDown(t *testing.T) {
+	t.Parallel()
+	milterDown(t, sendmailRoutes[1:2])
+}
+
+func TestSendmailStopDuringMessage(t *testing.T) {
+	t.Parallel()
+	stopDuringMessage(t, sendmailRoutes[1])
+}
+
+func TestSendmailKillDuringMessage(t *testing.T) {
+	t.Parallel()
+	killDuringMessage(t, sendmailRoutes[1])
+}
+
 func TestSendmailNextMessage(t *testing.T) {
 	t.Parallel()
 	nextMessage(t, sendmailRoutes[:2])

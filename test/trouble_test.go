@@ -16,7 +16,9 @@ var defaultActions = []string{"tempfail", "accept", "reject", "discard", "quaran
 // TestMilterDown has a milter that is not there. Its default action decides,
 // and where that lets the message go on, the milter after it is asked. Postfix
 // itself knows no discard, and tells the client of a reject otherwise.
-func TestMilterDown(t *testing.T) {
+func TestMilterDown(t *testing.T) { milterDown(t, routes[1:2]) }
+
+func milterDown(t *testing.T, routes []route) {
 	const departs = "the default action is given at MAIL, and the milters after it still run"
 	for _, action := range defaultActions {
 		check := func(t *testing.T, o *outcome) {
@@ -32,7 +34,7 @@ func TestMilterDown(t *testing.T) {
 			case "accept":
 				has("X-Saw-first: ")(&outcomeOf{t, o})
 			case "quarantine":
-				ends(stack.Held)(&outcomeOf{t, o})
+				heldFor("down failed")(&outcomeOf{t, o})
 				wantText(t, string(o.mails[0].copies[0].Content), "X-Saw-first: ")
 			}
 			if o.exchangeFails() {
@@ -45,7 +47,7 @@ func TestMilterDown(t *testing.T) {
 				c.Data(letter("down", "", "Hello."))
 			}
 		}
-		run(t, "down-"+action, routes[1:2], []testcase{{name: action, talk: talk, check: check, departs: departs}})
+		run(t, "down-"+action, routes, []testcase{{name: action, talk: talk, check: check, departs: departs}})
 	}
 }
 
@@ -59,7 +61,8 @@ func (o *outcome) exchangeFails() bool {
 	return false
 }
 
-// The messages during which something happens to milterkit.
+// The messages during which something happens to milterkit. Both MTAs have the
+// same: Postfix's tests do not run in parallel, and so before Sendmail's.
 var underStop, underKill = newPause(), newPause()
 
 func interrupted() []scene {
@@ -69,10 +72,17 @@ func interrupted() []scene {
 	}
 }
 
-// addInterrupted adds listeners whose milterkit is started by the test.
-func (b *bench) addInterrupted() {
+// addTrouble adds, to both MTAs, the chains with a milter that is not there, and
+// listeners whose milterkit is started by the test.
+func (b *bench) addTrouble() {
+	for _, action := range defaultActions {
+		down := stack.Child{Name: "down", Socket: "unix:" + b.root.Path("nobody-listens"), DefaultAction: action}
+		b.addChain(chain{"down-" + action, []stack.Child{down, b.child(firstName)}}, routes[1], sendmailRoutes[1])
+	}
 	for _, name := range []string{"stopped", "killed"} {
-		b.postfix.Listeners = append(b.postfix.Listeners, stack.Listener{Name: name, Milters: []string{b.ownKit(name).Socket()}})
+		l := stack.Listener{Name: name, Milters: []string{b.ownKit(name).Socket()}}
+		b.postfix.Listeners = append(b.postfix.Listeners, l)
+		b.sendmail.Listeners = append(b.sendmail.Listeners, l)
 	}
 }
 
@@ -101,9 +111,9 @@ func (b *bench) startOwn(t *testing.T, name string) *stack.Milterkit {
 
 // sendSlowly sends a message, and calls meanwhile while the milter ponders on
 // it. It returns the reply to the message.
-func (b *bench) sendSlowly(t *testing.T, name string, p *pause, meanwhile func()) smtpclient.Reply {
+func (b *bench) sendSlowly(t *testing.T, r route, name string, p *pause, meanwhile func()) smtpclient.Reply {
 	t.Helper()
-	c, err := smtpclient.Dial(b.postfix.Addr(name))
+	c, err := smtpclient.Dial(b.mta(r).Addr(name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,11 +138,13 @@ func (b *bench) sendSlowly(t *testing.T, name string, p *pause, meanwhile func()
 
 // TestStopDuringMessage stops milterkit while a message is under way: it
 // lets no new session in, brings the message to its end, and ends.
-func TestStopDuringMessage(t *testing.T) {
+func TestStopDuringMessage(t *testing.T) { stopDuringMessage(t, routes[1]) }
+
+func stopDuringMessage(t *testing.T, way route) {
 	b := start(t)
 	kit := b.startOwn(t, "stopped")
 	stopped := make(chan error, 1)
-	r := b.sendSlowly(t, "stopped", underStop, func() {
+	r := b.sendSlowly(t, way, "stopped", underStop, func() {
 		go func() { stopped <- kit.Stop() }()
 		awaitClosed(t, strings.TrimPrefix(kit.Socket(), "unix:"))
 		underStop.release <- struct{}{}
@@ -140,11 +152,11 @@ func TestStopDuringMessage(t *testing.T) {
 	if err := <-stopped; err != nil {
 		t.Error(err)
 	}
-	id := queuedAs.FindStringSubmatch(r.String())
+	id := wordsOf(way).queuedAs.FindStringSubmatch(r.String())
 	if id == nil {
 		t.Fatalf("the client was told %q, want that the message was taken\n%s", r, kit.Log())
 	}
-	fate, copies, err := b.postfix.Await(t.Context(), id[1])
+	fate, copies, err := b.mta(way).Await(t.Context(), id[1])
 	if err != nil || fate != stack.Delivered {
 		t.Fatalf("the message was %s, %v", fate, err)
 	}
@@ -175,19 +187,25 @@ func awaitClosed(t *testing.T, socket string) {
 // TestKillDuringMessage kills milterkit while a message is under way: the
 // client is told to try again, and nothing is delivered. Started again, it
 // works, although its socket was left behind.
-func TestKillDuringMessage(t *testing.T) {
-	b := start(t)
+func TestKillDuringMessage(t *testing.T) { killDuringMessage(t, routes[1]) }
+
+func killDuringMessage(t *testing.T, way route) {
+	b, words := start(t), wordsOf(way)
 	kit := b.startOwn(t, "killed")
-	r := b.sendSlowly(t, "killed", underKill, func() {
+	r := b.sendSlowly(t, way, "killed", underKill, func() {
 		kit.Kill()
 		underKill.release <- struct{}{}
 	})
-	if r.String() != tryAgain {
-		t.Errorf("the client was told %q, want %q", r, tryAgain)
+	if want := words.reply(".", tryAgain); r.String() != want {
+		t.Errorf("the client was told %q, want %q", r, want)
 	}
 	b.startOwn(t, "killed")
-	again := b.sendSlowly(t, "killed", underKill, func() { underKill.release <- struct{}{} })
-	if queuedAs.FindString(again.String()) == "" {
-		t.Errorf("after the second start the client was told %q", again)
+	again := b.sendSlowly(t, way, "killed", underKill, func() { underKill.release <- struct{}{} })
+	id := words.queuedAs.FindStringSubmatch(again.String())
+	if id == nil {
+		t.Fatalf("after the second start the client was told %q", again)
+	}
+	if fate, copies, err := b.mta(way).Await(t.Context(), id[1]); err != nil || fate != stack.Delivered || len(copies) != 1 {
+		t.Errorf("after the second start the message was %s, %d copies, %v", fate, len(copies), err)
 	}
 }
