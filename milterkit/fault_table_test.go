@@ -192,7 +192,7 @@ type expectation struct {
 
 // expect returns what must come of the first message, as the laws have it.
 func (r *faultRig) expect() expectation {
-	e := expectation{message: "Subject: hello\nX-Two: 2\nX-First: here\nX-Last: here\n\ntext\n", replies: allContinue}
+	e := expectation{message: "Subject: hello\nX-Two: long\nX-First: here\nX-Last: here\n\ntext\n", replies: allContinue}
 	answer := ""
 	if r.isSlow() {
 		e.spent = faultLimit
@@ -201,7 +201,7 @@ func (r *faultRig) expect() expectation {
 	case r.fault.Name == "refusal after edits":
 		answer, e.result, e.reply = "550 5.7.1 after all not", miltertest.Rejected, "550 5.7.1 after all not"
 	case r.fault.Name == "body in two places":
-		e.message = "Subject: hello\nX-Two: 2\nX-First: here\nX-Between: 1\nX-Last: here\n\nhalf of a body\nhalf of a body\n"
+		e.message = "Subject: hello\nX-Two: long\nX-First: here\nX-Between: 1\nX-Last: here\n\nhalf of a body\nhalf of a body\n"
 	case r.action == milterkit.DefaultTempFail, r.shy:
 		answer, e.result, e.reply = "tempfail", miltertest.TempFailed, "451 4.7.1 Service unavailable - try again later"
 	case r.action == milterkit.DefaultReject:

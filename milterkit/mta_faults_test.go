@@ -35,6 +35,9 @@ var (
 		frame(wire.CmdEOH, ""), frame(wire.CmdBody, "one\r\n"), frame(wire.CmdBody, "two\r\n"), frame(wire.CmdEOM, ""),
 	}
 	session = slices.Concat(hello, letter, [][]byte{frame(wire.CmdAbort, "")}, letter)
+
+	// large does not fit into the buffer that a session has outside a message.
+	large = frame(wire.CmdBody, strings.Repeat("large\r\n", 1000))
 )
 
 // The commands that have an answer: with an MTA that does not wait for one to each
@@ -295,15 +298,16 @@ func TestEveryCommandAtEveryPoint(t *testing.T) {
 // the one after it.
 func TestMessageThatIsBrokenOffLeavesNothing(t *testing.T) {
 	abort := frame(wire.CmdAbort, "")
+	begun := slices.Concat(hello, letter[:8], [][]byte{large}, letter[8:10])
 	for name, breaks := range map[string][][]byte{
 		"ABORT": {abort}, "two ABORTs": {abort, abort}, "HELO": {hello[4]}, "two HELOs": {hello[4], hello[4]}, "MAIL": {},
 		"another session": {frame(wire.CmdQuitNew, ""), hello[2]},
 	} {
-		for i := 1; i < len(hello)+len(letter); i++ {
+		for i := 1; i <= len(begun); i++ {
 			t.Run(fmt.Sprintf("%s before frame %d", name, i), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					other := slices.Concat([][]byte{letter[1], letter[3]}, [][]byte{frame(wire.CmdHeader, "C\x00 3\x00"), frame(wire.CmdBody, "other\r\n"), letter[10]})
-					all := slices.Concat(session[:i], breaks, other)
+					all := slices.Concat(begun[:i], breaks, other)
 					s := streamTo(t, all...)
 					if want := answersTo(all, answered); s.answers != want {
 						t.Errorf("answers %q, want %q", s.answers, want)
@@ -357,7 +361,7 @@ func TestMTAThatFallsSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv, dial, stop := pipeServer(t, 0, milterkit.Slot{Child: &recorder{}})
 		silent := dial()
-		go silent.Write(slices.Concat(slices.Concat(hello, letter[:9], [][]byte{letter[9][:7]})...))
+		go silent.Write(slices.Concat(slices.Concat(hello, letter[:8], [][]byte{large, letter[9][:7]})...))
 		go bytes.NewBuffer(nil).ReadFrom(silent)
 		time.Sleep(time.Hour)
 		m := pipeMTA(t, dial(), miltertest.Offer{})
