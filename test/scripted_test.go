@@ -104,7 +104,7 @@ var scripts = func() map[string]map[string]script {
 		}
 		all[milter][s.name] = script
 	}
-	for _, s := range slices.Concat(edits(), stages(), pairs(), shy(), together(), interrupted(), slow(), everyIndex()) {
+	for _, s := range slices.Concat(edits(), stages(), pairs(), shy(), together(), interrupted(), slow(), everyIndex(), apart()) {
 		add(firstName, s, s.first)
 		add(secondName, s, s.second)
 	}
