@@ -159,16 +159,20 @@ func (m *Milter) open(ctx context.Context, actions milterkit.Actions) (l link, e
 		dial = new(net.Dialer).DialContext
 	}
 	nc, err := dial(ctx, m.Network, m.Addr)
-	for errors.Is(err, syscall.EAGAIN) {
+	busy := errors.Is(err, syscall.EAGAIN)
+	for errors.Is(err, syscall.EAGAIN) && ctx.Err() == nil {
 		// The queue of a unix socket is full: the milter is there, and busy.
 		select {
 		case <-ctx.Done():
-			return l, fmt.Errorf("%w: %w", errBusy, err)
 		case <-time.After(dialAgain):
+			nc, err = dial(ctx, m.Network, m.Addr)
 		}
-		nc, err = dial(ctx, m.Network, m.Addr)
 	}
-	if err != nil {
+	var ne net.Error
+	switch {
+	case busy && errors.As(err, &ne) && ne.Timeout():
+		return l, fmt.Errorf("%w: %w", errBusy, err)
+	case err != nil:
 		return l, err
 	}
 	release := context.AfterFunc(ctx, func() { nc.SetDeadline(aLongTimeAgo) })
