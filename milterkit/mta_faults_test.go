@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -194,42 +195,62 @@ func TestMTAThatGoesAwayAtAnyByte(t *testing.T) {
 	}
 }
 
+// notCommands are what an MTA may send that is no command, and what the log says
+// of each where it would be a command's turn.
+var notCommands = map[string]struct {
+	frame []byte
+	says  string
+}{
+	"garbage":             {[]byte("EHLO mx.example.org\r\n"), `starts with \\"EHLO |first bytes look like SMTP`},
+	"oversized frame":     {append([]byte{0x40, 0, 0, 0}, wire.CmdBody), `frame of 1073741824 bytes, want 1 to `},
+	"empty frame":         {make([]byte, 4), `frame of 0 bytes, want 1 to `},
+	"unknown command":     {frame('z', ""), `'z': not a command of the milter protocol`},
+	"a reply":             {frame(wire.RepContinue, ""), `CONTINUE: not a command of the milter protocol`},
+	"malformed macros":    {frame(wire.CmdMacros, "Ca"), `MACRO: no NUL at the end`},
+	"macros for nothing":  {frame(wire.CmdMacros, ""), `MACRO: no command`},
+	"second negotiation":  {hello[0], `NEGOTIATE: out of turn: a second negotiation`},
+	"short negotiation":   {frame(wire.CmdNegotiate, "\x00\x00"), `NEGOTIATE: 2 bytes, want at least 12`},
+	"malformed connect":   {frame(wire.CmdConnect, "mx"), `CONNECT: no NUL after the host name`},
+	"malformed helo":      {frame(wire.CmdHelo, "mx"), `HELO: no NUL after the name`},
+	"malformed sender":    {frame(wire.CmdMail, "<a@b>"), `MAIL: no NUL after the address`},
+	"malformed recipient": {frame(wire.CmdRcpt, ""), `RCPT: no NUL after the address`},
+	"malformed header":    {frame(wire.CmdHeader, "A\x00b"), `HEADER: no NUL after the field's value`},
+	"malformed unknown":   {frame(wire.CmdUnknown, "XYZ"), `UNKNOWN: no NUL after the command line`},
+}
+
+// outOfTurn is what the log says where it would be another command's turn.
+var outOfTurn = regexp.MustCompile(`error="milter protocol: \S+: out of turn: `)
+
 // Whatever is no command, wherever it comes, ends the conversation: what was said
-// before is answered, and nothing that comes after it.
+// before is answered, and nothing that comes after it. The log says what it was.
 func TestFramesThatAreNoCommandsEndTheConversation(t *testing.T) {
-	for name, bad := range map[string][]byte{
-		"garbage":             []byte("EHLO mx.example.org\r\n"),
-		"oversized frame":     append([]byte{0x40, 0, 0, 0}, wire.CmdBody),
-		"empty frame":         make([]byte, 4),
-		"unknown command":     frame('z', ""),
-		"a reply":             frame(wire.RepContinue, ""),
-		"malformed macros":    frame(wire.CmdMacros, "Ca"),
-		"macros for nothing":  frame(wire.CmdMacros, ""),
-		"second negotiation":  hello[0],
-		"short negotiation":   frame(wire.CmdNegotiate, "\x00\x00"),
-		"malformed connect":   frame(wire.CmdConnect, "mx"),
-		"malformed helo":      frame(wire.CmdHelo, "mx"),
-		"malformed sender":    frame(wire.CmdMail, "<a@b>"),
-		"malformed recipient": frame(wire.CmdRcpt, ""),
-		"malformed header":    frame(wire.CmdHeader, "A\x00b"),
-		"malformed unknown":   frame(wire.CmdUnknown, "XYZ"),
-	} {
+	for name, bad := range notCommands {
+		says, said := regexp.MustCompile(`error="milter protocol: .*(`+bad.says+`)`), false
 		for i := range len(session) + 1 {
 			if name == "second negotiation" && i == 0 {
 				continue // it is the first
 			}
 			t.Run(fmt.Sprintf("%s before frame %d", name, i), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					s := streamTo(t, slices.Concat(session[:i], [][]byte{bad}, session[i:], letter)...)
+					s := streamTo(t, slices.Concat(session[:i], [][]byte{bad.frame}, session[i:], letter)...)
 					if want := answersTo(session[:i], answered); s.answers != want {
 						t.Errorf("answers %q, want %q", s.answers, want)
 					}
 					if n := s.lines(ended); n != 1 {
 						t.Errorf("the log says %d times why it is over, want 1:\n%s", n, s.log)
 					}
+					switch {
+					case says.MatchString(s.log):
+						said = true
+					case !outOfTurn.MatchString(s.log):
+						t.Errorf("the log does not say %q:\n%s", says, s.log)
+					}
 					s.compareEnds(t, session[:i])
 				})
 			})
+		}
+		if !said {
+			t.Errorf("%s: the log never says %q", name, says)
 		}
 	}
 }
