@@ -3,6 +3,7 @@ module github.com/milterkit/sdk
 go 1.26.0
 
 require (
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/emersion/go-message v0.18.2
 	github.com/emersion/go-milter v0.5.0
 	github.com/expr-lang/expr v1.17.8

@@ -1,0 +1,185 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/pprof"
+)
+
+// A Part is a process of a contestant: filters, a relay, milterkit. Mostly it is
+// the program at hand once more, so that nothing has to be installed.
+type Part struct {
+	Name string
+	cmd  *exec.Cmd
+	in   io.WriteCloser // nil: another program, which tells nothing of itself
+	out  *bufio.Scanner
+}
+
+// A partSpec says what a part does, and where it listens. Just one of the
+// pointers is set.
+type partSpec struct {
+	Listen  []Addr
+	Filters *Filters `json:",omitempty"`
+	Relay   *Addr    `json:",omitempty"` // to here
+	Mux     *Mux     `json:",omitempty"`
+}
+
+// PartArgs is what this program must be called with to be a part: then it calls
+// RunPart.
+var PartArgs = []string{"bench-part"}
+
+// partStats is what a part tells of itself.
+type partStats struct {
+	Mallocs uint64 // allocations so far
+	Bytes   uint64 // that were allocated
+}
+
+// start starts a part and waits until it serves.
+func start(ctx context.Context, name string, spec partSpec) (*Part, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	p := &Part{Name: name, cmd: exec.CommandContext(ctx, self, PartArgs...)}
+	p.cmd.Stderr = os.Stderr
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	p.out = bufio.NewScanner(out)
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if err := p.ask(spec, new(struct{})); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), p.Stop())
+	}
+	return p, nil
+}
+
+// ask writes a line to the part and reads one.
+func (p *Part) ask(question, answer any) error {
+	line, err := json.Marshal(question)
+	if err != nil {
+		return err
+	}
+	if _, err := p.in.Write(append(line, '\n')); err != nil {
+		return err
+	}
+	if !p.out.Scan() {
+		return cmpErr(p.out.Err(), errors.New("it has ended"))
+	}
+	return json.Unmarshal(p.out.Bytes(), answer)
+}
+
+func cmpErr(err, other error) error {
+	if err != nil {
+		return err
+	}
+	return other
+}
+
+// Pid returns the process's number.
+func (p *Part) Pid() int { return p.cmd.Process.Pid }
+
+func (p *Part) stats() (s partStats, err error) {
+	if p.in == nil {
+		return s, nil
+	}
+	err = p.ask("stats", &s)
+	return s, err
+}
+
+// Stop ends the process.
+func (p *Part) Stop() error {
+	if p.in == nil {
+		p.cmd.Process.Kill()
+		p.cmd.Wait() // its error is that it was killed
+		return nil
+	}
+	p.in.Close()
+	return p.cmd.Wait()
+}
+
+// RunPart is the other side: it does as the first line of stdin says, tells of
+// itself when asked, and ends with stdin.
+func RunPart(stdin io.Reader, stdout io.Writer) error {
+	raiseDescriptors()
+	if file := os.Getenv("MILTERKIT_BENCH_PROFILE"); file != "" {
+		f, err := os.Create(fmt.Sprintf("%s.%d", file, os.Getpid()))
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		pprof.StartCPUProfile(f)
+		defer pprof.StopCPUProfile()
+	}
+	questions := bufio.NewScanner(stdin)
+	if !questions.Scan() {
+		return errors.New("nobody says what this part is to do")
+	}
+	var spec partSpec
+	if err := json.Unmarshal(questions.Bytes(), &spec); err != nil {
+		return err
+	}
+	if err := spec.serve(); err != nil {
+		return err
+	}
+	answers := json.NewEncoder(stdout)
+	answers.Encode(struct{}{})
+	for questions.Scan() {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		answers.Encode(partStats{Mallocs: m.Mallocs, Bytes: m.TotalAlloc})
+	}
+	return nil
+}
+
+// serve begins to serve.
+func (s *partSpec) serve() error {
+	switch {
+	case s.Filters != nil:
+		f := &filter{delay: s.Filters.Delay}
+		if s.Filters.Silent {
+			f.steps = silentSteps
+		}
+		return listen(s.Listen, f.serve)
+	case s.Relay != nil:
+		r := &relay{to: *s.Relay}
+		return listen(s.Listen, r.serve)
+	case s.Mux != nil:
+		srv, err := s.Mux.server()
+		if err != nil {
+			return err
+		}
+		return listen(s.Listen, srv.Serve)
+	}
+	return errors.New("a part that does nothing")
+}
+
+// listen listens and has serve serve.
+func listen(addrs []Addr, serve func(net.Listener) error) error {
+	for _, a := range addrs {
+		ln, err := net.Listen(a.Network, a.Addr)
+		if err != nil {
+			return err
+		}
+		go func() {
+			if err := serve(ln); err != nil {
+				fmt.Fprintln(os.Stderr, "bench:", err)
+				os.Exit(1)
+			}
+		}()
+	}
+	return nil
+}
