@@ -6,21 +6,38 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
+
+// sdk is the module that has the milterkit program.
+const sdk = "github.com/milterkit/sdk"
 
 // Binary is the milterkit program, built once with the race detector for all
 // daemons of a test run.
 type Binary struct {
 	Root *Root
 
+	// Plain has it built as people have it, without the race detector.
+	Plain bool
+
 	path string
 }
 
-// Build builds it, from the module that the test belongs to.
+// Build builds it, from the tree that the test belongs to. That may be another
+// module of the tree, which does not know all that the program needs.
 func (b *Binary) Build(ctx context.Context) error {
+	dir, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", sdk).Output()
+	if err != nil {
+		return fmt.Errorf("stack: where is the module %s? %w", sdk, err)
+	}
 	path := b.Root.Path("bin-milterkit")
-	cmd := exec.CommandContext(ctx, "go", "build", "-race", "-o", path, "github.com/milterkit/sdk/cmd/milterkit")
+	argv := []string{"build", "-race", "-o", path, sdk + "/cmd/milterkit"}
+	if b.Plain {
+		argv = slices.Delete(argv, 1, 2)
+	}
+	cmd := exec.CommandContext(ctx, "go", argv...)
+	cmd.Dir = strings.TrimSpace(string(dir))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("stack: %v: %w\n%s", cmd.Args, err, out)
 	}
@@ -47,6 +64,10 @@ type Milterkit struct {
 	// Name tells several in one root apart.
 	Name string
 
+	// Port, where it is not 0, is that at which the daemon listens, in place of
+	// a unix socket: see [Root.FreePort].
+	Port int
+
 	// Children are the milters behind it, in order.
 	Children []Child
 
@@ -54,7 +75,12 @@ type Milterkit struct {
 }
 
 // Socket is where the daemon listens, as main.cf has it.
-func (m *Milterkit) Socket() string { return "unix:" + m.Root.Path(m.Name, "sock") }
+func (m *Milterkit) Socket() string {
+	if m.Port != 0 {
+		return fmt.Sprintf("inet:127.0.0.1:%d", m.Port)
+	}
+	return "unix:" + m.Root.Path(m.Name, "sock")
+}
 
 // Start implements [Component].
 func (m *Milterkit) Start() error {
@@ -73,6 +99,9 @@ func (m *Milterkit) Start() error {
 	m.grace = stopLimit
 	if err := m.launch(r, m.Name, dir, r.nobody(), nil, m.Binary.path, "serve", "-config", conf); err != nil {
 		return err
+	}
+	if m.Port != 0 {
+		return m.connects("tcp", fmt.Sprintf("127.0.0.1:%d", m.Port))
 	}
 	return m.listens(r.Path(m.Name, "sock"))
 }

@@ -41,6 +41,9 @@ type Postfix struct {
 	// Mailboxes are the users of example.test, by their local parts.
 	Mailboxes []string
 
+	// Settings are lines "parameter = value" for all of Postfix.
+	Settings []string
+
 	// Cleanup are lines "parameter = value" for cleanup alone, which asks the
 	// milters about mail that does not come by SMTP.
 	Cleanup []string

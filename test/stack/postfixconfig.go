@@ -70,6 +70,7 @@ showq      unix  n - n -     -   showq
 error      unix  - - n -     -   error
 retry      unix  - - n -     -   error
 discard    unix  - - n -     -   discard
+smtp       unix  - - n -     -   smtp
 virtual    unix  - n n -     -   virtual
 anvil      unix  - - n -     1   anvil
 postlog    unix-dgram n - n - 1  postlogd
@@ -87,9 +88,11 @@ virtual_mailbox_base = %s
 virtual_mailbox_maps = texthash:%s
 virtual_uid_maps = static:%d
 virtual_gid_maps = static:%d
+%s
 `, r.Path("postfix", "etc"), r.Path("postfix", "queue"), r.Path("postfix", "data"),
 		p.maillog(), r.Dir, r.Path("postfix", "mail"),
-		r.Path("postfix", "etc", "mailboxes"), r.uid, r.gid)
+		r.Path("postfix", "etc", "mailboxes"), r.uid, r.gid,
+		strings.Join(p.Settings, "\n"))
 }
 
 // mastercf is the whole master.cf.

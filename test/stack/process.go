@@ -121,6 +121,21 @@ func (d *daemon) listens(socket string) error {
 	})
 }
 
+// connects waits until the program takes connections at an address.
+func (d *daemon) connects(network, addr string) error {
+	return d.ready("listener at "+addr, func() bool {
+		conn, err := net.Dial(network, addr)
+		if err != nil {
+			return false
+		}
+		conn.Close()
+		return true
+	})
+}
+
+// Pid is the program's process.
+func (d *daemon) Pid() int { return d.cmd.Process.Pid }
+
 // Stop ends the program: by SIGTERM, then by SIGKILL to all that it started.
 // It does nothing where the program was not started. Its error is that of a
 // program that ended by itself or had to be killed, if it was given the time

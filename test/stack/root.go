@@ -38,6 +38,13 @@ type Root struct {
 // NewRoot makes an empty root. It fails for anyone but root: Postfix's
 // master, which the tests start, changes users.
 func NewRoot() (*Root, error) {
+	// Not $TMPDIR, which may be long or closed to other users.
+	return NewRootBelow("/tmp")
+}
+
+// NewRootBelow makes an empty root in a folder, such as one in memory. Its path
+// must be short, and open to all users.
+func NewRootBelow(parent string) (*Root, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("stack: the end-to-end tests must be run as root: Postfix's master daemon starts only as root (all other daemons are run as nobody)")
 	}
@@ -53,8 +60,7 @@ func NewRoot() (*Root, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stack: user nobody: %w", err)
 	}
-	// Not $TMPDIR, which may be long or closed to other users.
-	dir, err := os.MkdirTemp("/tmp", "mk")
+	dir, err := os.MkdirTemp(parent, "mk")
 	if err != nil {
 		return nil, fmt.Errorf("stack: %w", err)
 	}

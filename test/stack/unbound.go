@@ -63,14 +63,7 @@ func (u *Unbound) Start() error {
 		"--pdeathsig=KILL", "--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service", "unbound", "-d", "-c", conf); err != nil {
 		return err
 	}
-	return u.ready("listener at "+u.Addr(), func() bool {
-		conn, err := net.Dial("tcp", u.Addr())
-		if err != nil {
-			return false
-		}
-		conn.Close()
-		return true
-	})
+	return u.connects("tcp", u.Addr())
 }
 
 // launchAsking starts a program as nobody, for which this is the machine's name
