@@ -8,8 +8,8 @@ type Results map[string][]Sample
 // A Spread is a median and what it lies between: half of the samples do.
 type Spread struct{ Median, Low, High float64 }
 
-// spreadOf returns the spread of values.
-func spreadOf(values []float64) Spread {
+// SpreadOf returns the spread of values.
+func SpreadOf(values []float64) Spread {
 	if len(values) == 0 {
 		return Spread{}
 	}
@@ -31,7 +31,7 @@ func (r Results) Of(name string, figure func(*Sample) float64) Spread {
 	for i := range r[name] {
 		values = append(values, figure(&r[name][i]))
 	}
-	return spreadOf(values)
+	return SpreadOf(values)
 }
 
 // Ratio returns the spread of a figure of one contestant against that of another
@@ -41,7 +41,7 @@ func (r Results) Ratio(name, base string, figure func(*Sample) float64) Spread {
 	for i := range min(len(r[name]), len(r[base])) {
 		values = append(values, figure(&r[name][i])/figure(&r[base][i]))
 	}
-	return spreadOf(values)
+	return SpreadOf(values)
 }
 
 // Figures of a sample.
