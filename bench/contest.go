@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -40,7 +41,8 @@ type Sample struct {
 // A Contest has contestants take turns with the same load.
 type Contest struct {
 	Contestants []*Contestant
-	Mails       []Mail        // of one session
+	Mails       []Mail        // in turn, as in Load
+	Messages    int           // in a session, as in Load
 	Sessions    int           // at one time
 	Rounds      int           // that count
 	Time        time.Duration // of each contestant in a round
@@ -90,7 +92,7 @@ func (t *Contest) turn(ctx context.Context, c *Contestant, d time.Duration) (s S
 	own := ownCPU()
 	play := c.Play
 	if play == nil {
-		play = (&Load{Addrs: c.Addrs, Mails: t.Mails, Sessions: t.Sessions}).Run
+		play = (&Load{Addrs: c.Addrs, Mails: t.Mails, Messages: t.Messages, Sessions: t.Sessions}).Run
 	}
 	if s.Run, err = play(ctx, d); err != nil {
 		return s, err
@@ -99,6 +101,9 @@ func (t *Contest) turn(ctx context.Context, c *Contestant, d time.Duration) (s S
 	after, err := c.usage()
 	if err != nil {
 		return s, err
+	}
+	if s.Messages == 0 {
+		return s, fmt.Errorf("no message came through: %w", cmpErr(s.Refusal, errors.New("none ended in time")))
 	}
 	n := float64(s.Messages)
 	s.Rate = n / s.Wall.Seconds()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 )
 
 // A Lab is where contestants are started: a folder for their sockets, and their
@@ -25,10 +26,16 @@ func NewLab() (*Lab, error) {
 
 // Close ends all processes.
 func (l *Lab) Close() error {
-	for _, p := range l.parts {
+	l.stop(0)
+	return os.RemoveAll(l.dir)
+}
+
+// stop ends the processes from the given one on, the last first.
+func (l *Lab) stop(mark int) {
+	for _, p := range slices.Backward(l.parts[mark:]) {
 		p.Stop()
 	}
-	return os.RemoveAll(l.dir)
+	l.parts = l.parts[:mark]
 }
 
 // Socket returns an address that nobody has.
@@ -77,7 +84,7 @@ func (l *Lab) Program(name string, argv ...string) (*Part, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	p := &Part{Name: name, cmd: cmd}
+	p := &Part{Name: name, cmd: cmd, pid: cmd.Process.Pid}
 	l.parts = append(l.parts, p)
 	return p, nil
 }

@@ -18,7 +18,8 @@ import (
 // the program at hand once more, so that nothing has to be installed.
 type Part struct {
 	Name string
-	cmd  *exec.Cmd
+	cmd  *exec.Cmd // nil: it was there before
+	pid  int
 	in   io.WriteCloser // nil: another program, which tells nothing of itself
 	out  *bufio.Scanner
 }
@@ -61,6 +62,7 @@ func start(ctx context.Context, name string, spec partSpec) (*Part, error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	p.pid = p.cmd.Process.Pid
 	if err := p.ask(spec, new(struct{})); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), p.Stop())
 	}
@@ -89,8 +91,12 @@ func cmpErr(err, other error) error {
 	return other
 }
 
+// Running returns a process that was there before, and goes on: Stop leaves it
+// alone. Its CPU time and memory can be looked at.
+func Running(name string, pid int) *Part { return &Part{Name: name, pid: pid} }
+
 // Pid returns the process's number.
-func (p *Part) Pid() int { return p.cmd.Process.Pid }
+func (p *Part) Pid() int { return p.pid }
 
 func (p *Part) stats() (s partStats, err error) {
 	if p.in == nil {
@@ -102,6 +108,9 @@ func (p *Part) stats() (s partStats, err error) {
 
 // Stop ends the process.
 func (p *Part) Stop() error {
+	if p.cmd == nil {
+		return nil
+	}
 	if p.in == nil {
 		p.cmd.Process.Kill()
 		p.cmd.Wait() // its error is that it was killed

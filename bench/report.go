@@ -23,10 +23,11 @@ type Taken struct {
 type Point struct {
 	Scenario string
 	Mail     Mail
-	Messages int // in a session
-	Sessions int // at one time
+	Mix      []Mail // played in turn; then Mail is but the name for them
+	Messages int    // in a session
+	Sessions int    // at one time
 	Children int
-	Kind     string        // "remote", "native", "mixed", or what the children are
+	Kind     string        // "remote", "native", "mixed", "own": milters that run already, or what the children are
 	Delay    time.Duration // of each child at the end of a message
 	Together bool
 	Silent   bool // the children do not answer the header and the body

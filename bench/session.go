@@ -64,14 +64,30 @@ var offer = wire.Negotiation{Version: wire.MaxVersion, Actions: wire.AllActions,
 // errRefused says that a milter has refused a mail, or the client.
 var errRefused = errors.New("refused")
 
-// open dials a milter and negotiates.
-func open(a Addr) (*line, error) {
-	nc, err := net.DialTimeout(a.Network, a.Addr, sayTimeout)
+// Reach looks whether a milter is there and negotiates within a time.
+func Reach(a Addr, within time.Duration) error {
+	l, err := open(a, within)
+	if err != nil {
+		return fmt.Errorf("%s: %w", a, err)
+	}
+	l.close()
+	return nil
+}
+
+// close says goodbye.
+func (l *line) close() {
+	l.nc.Write(goodbye)
+	l.nc.Close()
+}
+
+// open dials a milter and negotiates, within a time.
+func open(a Addr, within time.Duration) (*line, error) {
+	nc, err := net.DialTimeout(a.Network, a.Addr, within)
 	if err != nil {
 		return nil, err
 	}
 	l := &line{nc: nc, r: wire.NewReader(nc, make([]byte, 2<<10))}
-	nc.SetDeadline(time.Now().Add(sayTimeout))
+	nc.SetDeadline(time.Now().Add(within))
 	if _, err := nc.Write(offer); err != nil {
 		nc.Close()
 		return nil, err
@@ -88,6 +104,7 @@ func open(a Addr) (*line, error) {
 		nc.Close()
 		return nil, err
 	}
+	nc.SetDeadline(time.Now().Add(sayTimeout))
 	l.steps = n.Steps
 	return l, nil
 }
@@ -151,13 +168,12 @@ func (m *mta) session(mails []Mail) error {
 	lines := make([]*line, 0, len(m.addrs))
 	defer func() {
 		for _, l := range lines {
-			l.nc.Write(goodbye)
-			l.nc.Close()
+			l.close()
 		}
 	}()
 	helos := make([][]exchange, len(m.addrs))
 	for i, a := range m.addrs {
-		l, err := open(a)
+		l, err := open(a, sayTimeout)
 		if err != nil {
 			return fmt.Errorf("%s: %w", a, err)
 		}

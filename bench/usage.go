@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -47,6 +48,31 @@ func memoryOf(pid int) (now, peak int64, err error) {
 		return kib << 10
 	}
 	return field("VmRSS"), field("VmHWM"), nil
+}
+
+// listenerOf returns the process that made the unix socket at a; 0 where the
+// system does not tell, as for TCP. Source: SO_PEERCRED in unix(7).
+func listenerOf(a Addr) int {
+	l, err := open(a, sayTimeout)
+	if err != nil {
+		return 0
+	}
+	defer l.close()
+	nc, ok := l.nc.(*net.UnixConn)
+	if !ok {
+		return 0
+	}
+	raw, err := nc.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	pid := 0
+	raw.Control(func(fd uintptr) {
+		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			pid = int(cred.Pid)
+		}
+	})
+	return pid
 }
 
 // raiseDescriptors raises this process's limit of descriptors as far as it may,
