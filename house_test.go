@@ -34,9 +34,9 @@ var allowed = map[string][]string{
 	"milterkit/remote":     {"milterkit", "milterkit/wire"},
 	"milterkit/miltertest": {"milterkit", "milterkit/wire"},
 	"builtin":              {"milterkit"},
-	"cmd":                  {"milterkit", "milterkit/wire", "milterkit/remote", "milterkit/miltertest", "builtin"},
+	"cmd":                  {"internal", "milterkit", "milterkit/wire", "milterkit/remote", "milterkit/miltertest", "builtin", "bench"},
 	"examples":             {"milterkit", "milterkit/remote", "milterkit/miltertest", "builtin"},
-	"bench":                {"milterkit", "milterkit/wire", "milterkit/remote", "milterkit/miltertest", "builtin"},
+	"bench":                {"internal", "milterkit", "milterkit/wire", "milterkit/remote", "milterkit/miltertest", "builtin"},
 	"test":                 {},
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/milterkit/sdk/internal/tomlfile"
 	"github.com/milterkit/sdk/milterkit"
 )
 
@@ -77,6 +78,12 @@ func (o Origin) String() string {
 // IsDefault reports whether nobody has set the value.
 func (o Origin) IsDefault() bool { return o.Line == 0 }
 
+// An Error is something wrong at one place of the file, Errors is all of it.
+type (
+	Error  = tomlfile.Error
+	Errors = tomlfile.Errors
+)
+
 // Enabled returns the milters that take part.
 func (c *Config) Enabled() []Milter {
 	var on []Milter
@@ -142,11 +149,11 @@ func Load(file string, natives []string) (*Config, error) {
 // messages.
 func Parse(file string, data []byte, natives []string) (*Config, error) {
 	l := &loader{natives: natives, config: &Config{File: file, Server: defaultServer()}}
-	if root := parse(data, l.report); root != nil {
+	if root := tomlfile.Parse(data, l.report); root != nil {
 		l.load(root)
 	}
 	if len(l.errs) > 0 {
-		l.errs.sort()
+		l.errs.Sort()
 		return nil, l.errs
 	}
 	return l.config, nil

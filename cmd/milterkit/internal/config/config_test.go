@@ -212,15 +212,3 @@ status           = ""                                      # default
 		t.Errorf("got\n%s", got)
 	}
 }
-
-func TestNearestFindsASlipNotAnotherWord(t *testing.T) {
-	words := []string{"listen", "user", "log", "status"}
-	for word, want := range map[string]string{
-		"lisetn": "listen", "listne": "listen", "Listen": "listen", "users": "user", "lg": "log",
-		"status_page": "", "x": "", "": "", "milter": "",
-	} {
-		if got := nearest(word, words); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
-		}
-	}
-}

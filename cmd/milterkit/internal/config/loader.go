@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/milterkit/sdk/internal/tomlfile"
 	"github.com/milterkit/sdk/milterkit"
 )
 
@@ -20,100 +21,89 @@ type loader struct {
 	errs    Errors
 }
 
-func (l *loader) report(at place, message string) {
-	l.errs = append(l.errs, &Error{File: l.config.File, Line: at.line, Column: at.column, Message: message})
+func (l *loader) report(at tomlfile.Place, message string) {
+	l.errs = append(l.errs, &Error{File: l.config.File, Line: at.Line, Column: at.Column, Message: message})
 }
 
-func (l *loader) origin(at place) Origin { return Origin{l.config.File, at.line, at.column} }
+func (l *loader) origin(at tomlfile.Place) Origin { return Origin{l.config.File, at.Line, at.Column} }
 
 // A key is one that a section knows, and what is done with its value.
 type key struct {
 	name string
-	set  func(*field)
+	set  func(*tomlfile.Field)
 }
 
 // errNotYet is what becomes of a key whose time has not come.
 var errNotYet = errors.New("is not supported by this version yet")
 
 // into returns the setter that reads a value into v.
-func into[T any](l *loader, v *Value[T], read func(*value) (T, error)) func(*field) {
-	return func(f *field) {
-		got, err := read(f.val)
+func into[T any](l *loader, v *Value[T], read func(*tomlfile.Value) (T, error)) func(*tomlfile.Field) {
+	return func(f *tomlfile.Field) {
+		got, err := read(f.Val)
 		if err != nil {
-			l.report(f.val.at, f.name+": "+err.Error())
+			l.report(f.Val.At, f.Name+": "+err.Error())
 			return
 		}
-		*v = Value[T]{got, l.origin(f.at)}
-	}
-}
-
-// text reads a string by means of parse; example is a right one.
-func text[T any](example string, parse func(string) (T, error)) func(*value) (T, error) {
-	return func(v *value) (T, error) {
-		if v.kind != isString {
-			var none T
-			return none, fmt.Errorf("this is %s; write text in quotes, such as %q", v.kind, example)
-		}
-		return parse(v.text)
+		*v = Value[T]{got, l.origin(f.At)}
 	}
 }
 
 func (l *loader) serverKeys(s *Server) []key {
-	duration := text("25s", parseDuration)
+	duration := tomlfile.Text("25s", parseDuration)
 	return []key{
 		{"listen", into(l, &s.Listen, l.readListen)},
-		{"socket_mode", into(l, &s.SocketMode, text("0660", parseMode))},
-		{"socket_group", into(l, &s.SocketGroup, text("mail", parseWord))},
-		{"user", into(l, &s.User, text("milterkit", parseUser))},
+		{"socket_mode", into(l, &s.SocketMode, tomlfile.Text("0660", parseMode))},
+		{"socket_group", into(l, &s.SocketGroup, tomlfile.Text("mail", parseWord))},
+		{"user", into(l, &s.User, tomlfile.Text("milterkit", parseUser))},
 		{"max_sessions", into(l, &s.MaxSessions, readMaxSessions)},
 		{"max_memory", into(l, &s.MaxMemory, readSize)},
-		{"temp_dir", into(l, &s.TempDir, text("/var/tmp", parseDir))},
+		{"temp_dir", into(l, &s.TempDir, tomlfile.Text("/var/tmp", parseDir))},
 		{"max_header", into(l, &s.MaxHeader, readMaxHeader)},
 		{"stage_timeout", into(l, &s.StageTimeout, duration)},
 		{"message_timeout", into(l, &s.MessageTimeout, duration)},
 		{"shutdown_timeout", into(l, &s.ShutdownTimeout, duration)},
-		{"log", into(l, &s.Log, text("stderr", parseOneOf("stderr", "syslog")))},
-		{"status", into(l, &s.Status, text("127.0.0.1:8891", parseStatus))},
+		{"log", into(l, &s.Log, tomlfile.Text("stderr", parseOneOf("stderr", "syslog")))},
+		{"status", into(l, &s.Status, tomlfile.Text("127.0.0.1:8891", parseStatus))},
 	}
 }
 
 func (l *loader) milterKeys(m *Milter) []key {
-	duration := text("30s", parseDuration)
-	notYet := func(f *field) { l.report(f.at, f.name+" "+errNotYet.Error()) }
+	duration := tomlfile.Text("30s", parseDuration)
+	notYet := func(f *tomlfile.Field) { l.report(f.At, f.Name+" "+errNotYet.Error()) }
 	return []key{
-		{"name", into(l, &m.Name, text("opendkim", parseName))},
-		{"use", into(l, &m.Use, text("greylist", l.parseUse))},
+		{"name", into(l, &m.Name, tomlfile.Text("opendkim", parseName))},
+		{"use", into(l, &m.Use, tomlfile.Text("greylist", l.parseUse))},
 		{"when", into(l, &m.When, l.readWhen)},
 		{"options", notYet},
-		{"socket", into(l, &m.Socket, text("unix:/run/opendkim/opendkim.sock", parseChildSocket))},
+		{"socket", into(l, &m.Socket, tomlfile.Text("unix:/run/opendkim/opendkim.sock", parseChildSocket))},
 		{"connect_timeout", into(l, &m.ConnectTimeout, duration)},
 		{"command_timeout", into(l, &m.CommandTimeout, duration)},
 		{"content_timeout", into(l, &m.ContentTimeout, duration)},
-		{"default_action", into(l, &m.DefaultAction, text("tempfail", parseAction))},
-		{"together", into(l, &m.Together, readBool)},
-		{"shadow", into(l, &m.Shadow, readBool)},
-		{"enabled", into(l, &m.Enabled, readBool)},
+		{"default_action", into(l, &m.DefaultAction, tomlfile.Text("tempfail", parseAction))},
+		{"together", into(l, &m.Together, tomlfile.Bool)},
+		{"shadow", into(l, &m.Shadow, tomlfile.Bool)},
+		{"enabled", into(l, &m.Enabled, tomlfile.Bool)},
 	}
 }
 
 // load takes in the whole document.
-func (l *loader) load(root *value) {
-	for _, f := range root.fields {
+func (l *loader) load(root *tomlfile.Value) {
+	for _, f := range root.Fields {
 		switch {
-		case f.name == "server" && f.val.kind == isTable:
-			l.section("[server]", f.val, l.serverKeys(&l.config.Server))
-		case f.name == "server" && f.val.kind == isTables:
-			l.report(f.at, "there is one server: write [server], not [[server]]")
-		case f.name == "server":
-			l.report(f.at, "server is a section: write [server]")
-		case f.name == "milter" && f.val.kind == isTables:
-			for _, item := range f.val.items {
+		case f.Name == "server" && f.Val.Kind == tomlfile.IsTable:
+			l.section("[server]", f.Val, l.serverKeys(&l.config.Server))
+		case f.Name == "server" && f.Val.Kind == tomlfile.IsTables:
+			l.report(f.At, "there is one server: write [server], not [[server]]")
+		case f.Name == "server":
+			l.report(f.At, "server is a section: write [server]")
+		case f.Name == "milter" && f.Val.Kind == tomlfile.IsTables:
+			for _, item := range f.Val.Items {
 				l.milter(item)
 			}
-		case f.name == "milter":
-			l.report(f.at, "each milter is a section of its own that begins with [[milter]], in double brackets")
+		case f.Name == "milter":
+			l.report(f.At, "each milter is a section of its own that begins with [[milter]], in double brackets")
 		default:
-			l.report(f.at, l.unknownSection(f))
+			l.report(f.At, l.unknownSection(f))
 		}
 	}
 	l.checkMilters()
@@ -121,20 +111,20 @@ func (l *loader) load(root *value) {
 
 // unknownSection is the message for what stands at the top level and is
 // neither server nor milter.
-func (l *loader) unknownSection(f *field) string {
-	if f.val.kind != isTable && f.val.kind != isTables {
-		if home := l.home(f.name); home != "" {
-			return fmt.Sprintf("%q belongs under %s", f.name, home)
+func (l *loader) unknownSection(f *tomlfile.Field) string {
+	if f.Val.Kind != tomlfile.IsTable && f.Val.Kind != tomlfile.IsTables {
+		if home := l.home(f.Name); home != "" {
+			return fmt.Sprintf("%q belongs under %s", f.Name, home)
 		}
-		return fmt.Sprintf("unknown key %q%s", f.name, didYouMean(f.name, append(l.names("[server]"), l.names("[[milter]]")...)))
+		return fmt.Sprintf("unknown key %q%s", f.Name, tomlfile.DidYouMean(f.Name, append(l.names("[server]"), l.names("[[milter]]")...)))
 	}
-	switch nearest(f.name, []string{"server", "milter"}) {
+	switch tomlfile.Nearest(f.Name, []string{"server", "milter"}) {
 	case "server":
-		return fmt.Sprintf("unknown section %q; did you mean [server]?", f.name)
+		return fmt.Sprintf("unknown section %q; did you mean [server]?", f.Name)
 	case "milter":
-		return fmt.Sprintf("unknown section %q; did you mean [[milter]]?", f.name)
+		return fmt.Sprintf("unknown section %q; did you mean [[milter]]?", f.Name)
 	}
-	return fmt.Sprintf("unknown section %q; there are [server] and [[milter]]", f.name)
+	return fmt.Sprintf("unknown section %q; there are [server] and [[milter]]", f.Name)
 }
 
 // names returns the keys of a section.
@@ -161,35 +151,35 @@ func (l *loader) home(name string) string {
 }
 
 // section takes in the keys of one section.
-func (l *loader) section(name string, t *value, keys []key) {
-	for _, f := range t.fields {
-		i := slices.IndexFunc(keys, func(k key) bool { return k.name == f.name })
+func (l *loader) section(name string, t *tomlfile.Value, keys []key) {
+	for _, f := range t.Fields {
+		i := slices.IndexFunc(keys, func(k key) bool { return k.name == f.Name })
 		if i >= 0 {
 			keys[i].set(f)
 			continue
 		}
-		if home := l.home(f.name); home != "" {
-			l.report(f.at, fmt.Sprintf("%q does not belong in %s, it belongs under %s", f.name, name, home))
+		if home := l.home(f.Name); home != "" {
+			l.report(f.At, fmt.Sprintf("%q does not belong in %s, it belongs under %s", f.Name, name, home))
 			continue
 		}
-		l.report(f.at, fmt.Sprintf("unknown key %q in %s%s", f.name, name, didYouMean(f.name, l.names(name))))
+		l.report(f.At, fmt.Sprintf("unknown key %q in %s%s", f.Name, name, tomlfile.DidYouMean(f.Name, l.names(name))))
 	}
 }
 
 // milter takes in one [[milter]].
-func (l *loader) milter(t *value) {
+func (l *loader) milter(t *tomlfile.Value) {
 	m := defaultMilter()
-	m.From = l.origin(t.at)
+	m.From = l.origin(t.At)
 	l.section("[[milter]]", t, l.milterKeys(&m))
-	if t.field("name") == nil {
-		l.report(t.at, `this milter has no name; add name = "…"`)
+	if t.Field("name") == nil {
+		l.report(t.At, `this milter has no name; add name = "…"`)
 	}
-	socket, use := t.field("socket"), t.field("use")
+	socket, use := t.Field("socket"), t.Field("use")
 	switch {
 	case socket == nil && use == nil:
-		l.report(t.at, `this milter has neither a socket nor use; add socket = "unix:/…" or "inet:PORT@HOST"`)
+		l.report(t.At, `this milter has neither a socket nor use; add socket = "unix:/…" or "inet:PORT@HOST"`)
 	case socket != nil && use != nil:
-		l.report(use.at, fmt.Sprintf("use: a milter has either socket (line %d) or use, not both", socket.at.line))
+		l.report(use.At, fmt.Sprintf("use: a milter has either socket (line %d) or use, not both", socket.At.Line))
 	}
 	l.config.Milters = append(l.config.Milters, m)
 }
@@ -215,32 +205,27 @@ func (l *loader) checkMilters() {
 	}
 }
 
-func (l *loader) fault(o Origin, message string) { l.report(place{o.Line, o.Column}, message) }
-
-func didYouMean(word string, words []string) string {
-	if near := nearest(word, words); near != "" {
-		return fmt.Sprintf("; did you mean %q?", near)
-	}
-	return ""
+func (l *loader) fault(o Origin, message string) {
+	l.report(tomlfile.Place{Line: o.Line, Column: o.Column}, message)
 }
 
 // readListen takes a list of sockets, or one.
-func (l *loader) readListen(v *value) ([]Socket, error) {
+func (l *loader) readListen(v *tomlfile.Value) ([]Socket, error) {
 	const example = `write a list, such as ["unix:/run/milterkit/milterkit.sock"]`
-	if v.kind != isArray {
-		return nil, fmt.Errorf("this is %s; %s", v.kind, example)
+	if v.Kind != tomlfile.IsArray {
+		return nil, fmt.Errorf("this is %s; %s", v.Kind, example)
 	}
-	if len(v.items) == 0 {
+	if len(v.Items) == 0 {
 		return nil, fmt.Errorf("the list is empty, so no MTA could connect; %s", example)
 	}
 	var sockets []Socket
-	for _, item := range v.items {
-		s, err := text("unix:/run/milterkit/milterkit.sock", ParseSocket)(item)
+	for _, item := range v.Items {
+		s, err := tomlfile.Text("unix:/run/milterkit/milterkit.sock", ParseSocket)(item)
 		if err == nil && slices.Contains(sockets, s) {
 			err = fmt.Errorf("%s is in the list twice", s)
 		}
 		if err != nil {
-			l.report(item.at, "listen: "+err.Error())
+			l.report(item.At, "listen: "+err.Error())
 			continue
 		}
 		sockets = append(sockets, s)
@@ -248,37 +233,30 @@ func (l *loader) readListen(v *value) ([]Socket, error) {
 	return sockets, nil
 }
 
-func readBool(v *value) (bool, error) {
-	if v.kind != isBool {
-		return false, fmt.Errorf("this is %s; write true or false, without quotes", v.kind)
-	}
-	return v.text == "true", nil
-}
-
-func readMaxSessions(v *value) (int, error) {
-	n, err := strconv.ParseInt(strings.ReplaceAll(v.text, "_", ""), 0, 32)
+func readMaxSessions(v *tomlfile.Value) (int, error) {
+	n, err := strconv.ParseInt(strings.ReplaceAll(v.Text, "_", ""), 0, 32)
 	switch {
-	case v.kind != isInteger:
-		return 0, fmt.Errorf("this is %s; write a whole number, without quotes", v.kind)
+	case v.Kind != tomlfile.IsInteger:
+		return 0, fmt.Errorf("this is %s; write a whole number, without quotes", v.Kind)
 	case err != nil || n < 0:
-		return 0, fmt.Errorf("%s is no number of sessions; write one such as 500, or 0 for no limit", v.text)
+		return 0, fmt.Errorf("%s is no number of sessions; write one such as 500, or 0 for no limit", v.Text)
 	}
 	return int(n), nil
 }
 
-func readSize(v *value) (Size, error) {
-	if v.kind != isInteger {
-		return text("256MiB", parseSize)(v)
+func readSize(v *tomlfile.Value) (Size, error) {
+	if v.Kind != tomlfile.IsInteger {
+		return tomlfile.Text("256MiB", parseSize)(v)
 	}
-	n, err := strconv.ParseInt(strings.ReplaceAll(v.text, "_", ""), 0, 64)
+	n, err := strconv.ParseInt(strings.ReplaceAll(v.Text, "_", ""), 0, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%s is not a number of bytes", v.text)
+		return 0, fmt.Errorf("%s is not a number of bytes", v.Text)
 	}
 	return positiveSize(Size(n))
 }
 
 // readMaxHeader takes a size that is an int on every machine.
-func readMaxHeader(v *value) (Size, error) {
+func readMaxHeader(v *tomlfile.Value) (Size, error) {
 	n, err := readSize(v)
 	if err == nil && n > 1<<30 {
 		return 0, errors.New(`a header stays in memory, so this is at most "1GiB"`)
@@ -321,7 +299,7 @@ func (l *loader) parseUse(name string) (string, error) {
 	if slices.Contains(l.natives, name) {
 		return name, nil
 	}
-	if near := didYouMean(name, l.natives); near != "" {
+	if near := tomlfile.DidYouMean(name, l.natives); near != "" {
 		return "", fmt.Errorf("there is no native child %q%s", name, near)
 	}
 	if len(l.natives) > 0 {
@@ -347,7 +325,7 @@ func parseOneOf(words ...string) func(string) (string, error) {
 		if slices.Contains(words, word) {
 			return word, nil
 		}
-		if near := didYouMean(word, words); near != "" {
+		if near := tomlfile.DidYouMean(word, words); near != "" {
 			return "", fmt.Errorf("%q is unknown%s", word, near)
 		}
 		return "", fmt.Errorf("%q is unknown; there are %s", word, strings.Join(words, ", "))

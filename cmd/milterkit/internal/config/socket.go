@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"github.com/milterkit/sdk/internal/tomlfile"
 )
 
 // maxUnixPath is the longest path a unix socket can have on Linux, in bytes:
@@ -53,7 +55,7 @@ func ParseSocket(spec string) (Socket, error) {
 			return parseSystemd(rest)
 		}
 	}
-	if near := nearest(scheme, socketSchemes); found && near != "" {
+	if near := tomlfile.Nearest(scheme, socketSchemes); found && near != "" {
 		return Socket{}, fmt.Errorf("%q is not a kind of socket; did you mean %q?", scheme, near)
 	}
 	if s, err := parseInet(spec, false); err == nil && found {

@@ -1,12 +1,8 @@
 package config
 
 import (
-	"bytes"
 	"strings"
 	"testing"
-	"unicode/utf8"
-
-	"github.com/pelletier/go-toml/v2"
 )
 
 // What is wrong within a text is told at its place in the file, however the text
@@ -38,46 +34,4 @@ func TestThePlaceWithinAText(t *testing.T) {
 			}
 		})
 	}
-}
-
-// Each character of a value, read on its own from its place to that of the next,
-// is that character.
-func FuzzPlaces(f *testing.F) {
-	for _, s := range []string{`"a\tb"`, `''`, `""`, `'a"\'`, `"\u00e9\U0001F600\x41\e\\\""`, "\"\"\"\n\"\"\"", "\"\"\"a\\\n  b\\  \r\n \t\n\"\"\"",
-		"'''\r\na\r\nb''''", "\"\"\"\"\"a\"\"\\\"\"\"\"", `"é😀"`} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, written []byte) {
-		root := parse(append([]byte("a = "), written...), func(place, string) {})
-		if root == nil || len(root.fields) != 1 || root.fields[0].val.kind != isString {
-			return
-		}
-		v := root.fields[0].val
-		quotes := v.raw[:1]
-		if bytes.HasPrefix(v.raw, []byte(`"""`)) || bytes.HasPrefix(v.raw, []byte(`'''`)) {
-			quotes = v.raw[:3]
-		}
-		if end := rawOffset(v.raw, len(v.text)); end != len(v.raw)-len(quotes) {
-			t.Fatalf("%s: the text ends at %d of %d", v.raw, end, len(v.raw))
-		}
-		for i, r := range v.text {
-			from, to := rawOffset(v.raw, i), rawOffset(v.raw, i+utf8.RuneLen(r))
-			if r == '\r' && v.raw[from] == '\r' {
-				continue // it cannot be without its line feed
-			}
-			var alone struct{ A string }
-			text := "a = " + string(quotes) + "x" + string(v.raw[from:to]) + string(quotes)
-			if err := toml.Unmarshal([]byte(text), &alone); err != nil || alone.A != "x"+string(r) {
-				t.Fatalf("%s: %q at %d is %q, %v", v.raw, r, i, v.raw[from:to], err)
-			}
-		}
-		last := place{}
-		for i := range len(v.text) + 1 {
-			at := v.placeOf(i)
-			if at.line < last.line || at.line == last.line && at.column < last.column {
-				t.Fatalf("%s: byte %d is at %v, the one before at %v", v.raw, i, at, last)
-			}
-			last = at
-		}
-	})
 }

@@ -1,4 +1,4 @@
-package config
+package tomlfile
 
 import (
 	"cmp"
@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// An Error is something wrong at one place of a configuration file.
+// An Error is something wrong at one place of a file.
 type Error struct {
 	File    string
 	Line    int // the first is 1; 0: no place in the file, such as a default
@@ -23,7 +23,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Message)
 }
 
-// Errors is all that is wrong with a configuration file, by place.
+// Errors is all that is wrong with a file, by place.
 type Errors []*Error
 
 // Error writes one line for each.
@@ -35,9 +35,9 @@ func (e Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// sort puts the errors in the order of the file; those of one place stay as
+// Sort puts the errors in the order of the file; those of one place stay as
 // they were found.
-func (e Errors) sort() {
+func (e Errors) Sort() {
 	slices.SortStableFunc(e, func(a, b *Error) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})

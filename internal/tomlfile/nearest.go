@@ -1,8 +1,10 @@
-package config
+package tomlfile
 
-// nearest returns the word of words that word is most likely a misspelling of,
+import "fmt"
+
+// Nearest returns the word of words that word is most likely a misspelling of,
 // or "" where none is near.
-func nearest(word string, words []string) string {
+func Nearest(word string, words []string) string {
 	best, found := 1+max(1, len(word)/3), ""
 	for _, w := range words {
 		if d := distance(word, w, best); d < best {
@@ -10,6 +12,15 @@ func nearest(word string, words []string) string {
 		}
 	}
 	return found
+}
+
+// DidYouMean is what an error message ends with where a word is most likely
+// misspelt: "; did you mean …?", or nothing.
+func DidYouMean(word string, words []string) string {
+	if near := Nearest(word, words); near != "" {
+		return fmt.Sprintf("; did you mean %q?", near)
+	}
+	return ""
 }
 
 // distance is the number of letters to change, add, leave out or swap with

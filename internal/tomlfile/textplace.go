@@ -1,4 +1,4 @@
-package config
+package tomlfile
 
 import (
 	"bytes"
@@ -6,17 +6,17 @@ import (
 	"unicode/utf8"
 )
 
-// This file finds the place of a byte of a string's value in the file, where it
+// This file finds the Place of a byte of a string's value in the file, where it
 // may be written as an escape, or lines further down.
 
-// placeOf returns where the byte at offset of a string's value stands in the
+// PlaceOf returns where the byte at offset of a string's value stands in the
 // file; that of its length is where it ends.
-func (v *value) placeOf(offset int) place {
+func (v *Value) PlaceOf(offset int) Place {
 	before := v.raw[:rawOffset(v.raw, offset)]
 	if line := bytes.LastIndexByte(before, '\n'); line >= 0 {
-		return place{v.at.line + bytes.Count(before, []byte{'\n'}), len(before) - line}
+		return Place{v.At.Line + bytes.Count(before, []byte{'\n'}), len(before) - line}
 	}
-	return place{v.at.line, v.at.column + len(before)}
+	return Place{v.At.Line, v.At.Column + len(before)}
 }
 
 // rawOffset returns where in raw, a string as TOML writes it, quotes included,
