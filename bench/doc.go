@@ -11,19 +11,23 @@
 //
 // # Reading order
 //
-//	scenario.go   what is played: mails, sessions, children
-//	mail.go       the mails
-//	plan.go       a mail as the commands of an MTA
-//	session.go    one session past milters
-//	load.go       many sessions
-//	contest.go    contestants, taking turns
-//	part.go       a contestant's processes
-//	filter.go     a filter that does no work
-//	relay.go      a relay, the floor of what a multiplexer can cost
-//	mux.go        milterkit itself
-//	usage.go      CPU and memory of a process
-//	machine.go    what it was measured on
-//	result.go     medians, and their spread
-//	table.go      results for people
-//	benchfmt.go   results for benchstat
+//	scenario.go      what is played: mails, sessions, children
+//	scenariofile.go  a scenario as people write it
+//	mail.go          the mails
+//	plan.go          a mail as the commands of an MTA
+//	session.go       one session past milters
+//	load.go          many sessions
+//	contest.go       contestants, taking turns
+//	run.go           the contest at a point, with the contestants that it has
+//	lab.go           where contestants are started
+//	part.go          a contestant's processes
+//	filter.go        a filter that does no work
+//	relay.go         a relay, the floor of what a multiplexer can cost
+//	mux.go           milterkit itself
+//	usage.go         CPU and memory of a process
+//	machine.go       what it was measured on
+//	report.go        all that was measured
+//	result.go        medians, and their spread
+//	table.go         results for people
+//	benchfmt.go      results for benchstat
 package bench

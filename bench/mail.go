@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+
+	"github.com/milterkit/sdk/internal/tomlfile"
 )
 
 // A Mail is what one message looks like.
@@ -26,16 +28,20 @@ var Mails = []Mail{
 	{Name: "recipients", Fields: 12, Header: 1 << 10, Body: 3 << 10, Recipients: 200},
 }
 
-// mailNamed returns one of Mails.
-func mailNamed(name string) (Mail, error) {
+// MailNamed returns the one of mails, such as Mails, that has the name.
+func MailNamed(mails []Mail, name string) (Mail, error) {
 	var names []string
-	for _, m := range Mails {
+	for _, m := range mails {
 		if m.Name == name {
 			return m, nil
 		}
 		names = append(names, m.Name)
 	}
-	return Mail{}, fmt.Errorf("there is no mail %q; there are %s", name, strings.Join(names, ", "))
+	near := tomlfile.DidYouMean(name, names)
+	if near == "" {
+		near = "; there are " + strings.Join(names, ", ")
+	}
+	return Mail{}, fmt.Errorf("there is no mail %q%s", name, near)
 }
 
 // Size returns the bytes of the message, about.
