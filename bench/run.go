@@ -20,6 +20,22 @@ type Terms struct {
 	Progress func(round int, c *Contestant)
 }
 
+// Estimate returns how long it takes to hold contests, about.
+func Estimate(points []Point, t Terms) time.Duration {
+	var turns int
+	for _, p := range points {
+		switch {
+		case p.Kind == "remote" && p.Children == 1:
+			turns += 3
+		case p.Kind == "remote", p.Kind == "own":
+			turns += 2
+		default:
+			turns++
+		}
+	}
+	return time.Duration(turns) * (time.Duration(t.Rounds)*t.Time + t.Time/2)
+}
+
 // Hold holds the contest at a point, with children that are started for it:
 // Milterkit, and where all children are remote Direct, and where there is one
 // Relay too. The processes are ended again. The error is a *DescriptorError

@@ -16,7 +16,7 @@ import (
 
 // Bounds of what a scenario can ask for: more is a slip.
 const (
-	maxSessions   = 10_000
+	MaxSessions   = 10_000 // at one time
 	maxChildren   = 100
 	maxMessages   = 10_000
 	maxRecipients = 10_000
@@ -152,7 +152,7 @@ func (r *scenarioReader) read(root *tomlfile.Value) {
 		{"mail", list(r, &r.s.Mails, false, mail)},
 		{"mix", list(r, &r.s.Mix, true, mail)},
 		{"messages", one(r, &r.s.Messages, count(maxMessages))},
-		{"sessions", list(r, &r.s.Sessions, false, count(maxSessions))},
+		{"sessions", list(r, &r.s.Sessions, false, count(MaxSessions))},
 		{"children", list(r, &r.s.Children, false, count(maxChildren))},
 		{"kind", list(r, &r.s.Kinds, false, tomlfile.Text("remote", parseKind))},
 		{"delay", one(r, &r.s.Delay, tomlfile.Text("5ms", parseDelay))},

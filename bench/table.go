@@ -15,11 +15,7 @@ import (
 // measured, the goals and what was left out.
 func WriteTable(w io.Writer, r *Report) error {
 	out := &printer{w: w}
-	out.printf("%s\n", r.Began.UTC().Format("2006-01-02 15:04 MST"))
-	out.write(r.Machine.String())
-	if len(r.Taken) > 0 {
-		out.printf("%s", legend)
-	}
+	out.join(WriteHead(w, r))
 	for i := range r.Taken {
 		out.printf("\n")
 		out.join(WriteTaken(w, &r.Taken[i]))
@@ -32,6 +28,16 @@ func WriteTable(w io.Writer, r *Report) error {
 		out.printf("\n")
 		out.join(WriteLeftOut(w, r.LeftOut))
 	}
+	return out.err
+}
+
+// WriteHead writes what a report was measured on and how to read it, for those
+// who write the contests as they end.
+func WriteHead(w io.Writer, r *Report) error {
+	out := &printer{w: w}
+	out.printf("%s\n", r.Began.UTC().Format("2006-01-02 15:04 MST"))
+	out.write(r.Machine.String())
+	out.write(legend)
 	return out.err
 }
 

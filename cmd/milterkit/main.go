@@ -101,6 +101,8 @@ filters, in the order of one file.`,
 		newSendCommand(),
 		newSinkCommand(),
 		newDemoCommand(),
+		newBenchCommand(),
+		newBenchPartCommand(),
 		newVersionCommand(),
 	)
 	return root
