@@ -94,5 +94,9 @@ func greeting(steps wire.Steps) (connect, helo []exchange) {
 		wire.Connect{Host: []byte("client.example.org"), Family: wire.FamilyInet, Port: 40000, Addr: []byte("192.0.2.10")}.Append(nil))
 	connect = p.done()
 	p.say(wire.CmdHelo, nil, wire.AppendHelo(nil, []byte("client.example.org")))
-	return connect, p.done()
+	helo = p.done()
+	if len(p.open) > 0 { // what comes next is of a plan of its own
+		helo = append(helo, exchange{wire.CmdHelo, p.open, 0})
+	}
+	return connect, helo
 }

@@ -73,7 +73,7 @@ func FindScenario(nameOrFile string) (Scenario, error) {
 	if near == "" {
 		near = "; there are " + strings.Join(names, ", ")
 	}
-	return Scenario{}, fmt.Errorf("there is no scenario %q%s (a file of your own ends in .toml)", nameOrFile, near)
+	return Scenario{}, fmt.Errorf("there is no scenario %q%s", nameOrFile, near)
 }
 
 // Points returns the contests that are held.

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/milterkit/sdk/milterkit/miltertest"
 	"github.com/milterkit/sdk/milterkit/wire"
 )
 
@@ -56,6 +58,7 @@ type line struct {
 	r     *wire.Reader
 	steps wire.Steps
 	done  bool // it has accepted the message
+	out   bool // it has accepted the client, and is asked nothing any more
 	skip  byte // the command of which it wants no more
 }
 
@@ -68,7 +71,7 @@ var errRefused = errors.New("refused")
 func Reach(a Addr, within time.Duration) error {
 	l, err := open(a, within)
 	if err != nil {
-		return fmt.Errorf("%s: %w", a, err)
+		return err
 	}
 	l.close()
 	return nil
@@ -152,7 +155,11 @@ func (l *line) answer(cmd byte) error {
 			l.skip = cmd
 			return nil
 		case wire.RepReject, wire.RepTempFail, wire.RepDiscard, wire.RepReplyCode:
-			return fmt.Errorf("%s: %w: %s %s", wire.CmdName(cmd), errRefused, wire.RepName(f.Code), f.Payload)
+			text := wire.RepName(f.Code)
+			if len(f.Payload) > 0 {
+				text = miltertest.Escape(strings.TrimRight(string(f.Payload), "\x00"))
+			}
+			return fmt.Errorf("%w at %s: %s", errRefused, wire.CmdName(cmd), text)
 		}
 		// An edit, or progress: it is read past.
 	}
@@ -188,6 +195,7 @@ func (m *mta) session(mails []Mail) error {
 		if err := l.play(helos[i]); err != nil {
 			return fmt.Errorf("%s: %w", m.addrs[i], err)
 		}
+		l.out = l.done
 	}
 	for n, mail := range mails {
 		if err := m.message(lines, mail, n > 0); err != nil {
@@ -202,11 +210,11 @@ func (m *mta) message(lines []*line, mail Mail, again bool) error {
 	plans := make([]*plan, len(lines))
 	most := 0
 	for i, l := range lines {
-		if again {
+		if again && !l.out {
 			l.nc.SetDeadline(time.Now().Add(sayTimeout))
 			l.nc.Write(abort)
 		}
-		l.done, l.skip = false, 0
+		l.done, l.skip = l.out, 0
 		plans[i] = m.plan(mail, l.steps)
 		most = max(most, len(plans[i].envelope))
 	}
