@@ -7,13 +7,16 @@ SEED    ?= 1
 # Every fuzz target: package and name.
 FUZZERS = $(shell grep -rHoE '^func Fuzz[A-Za-z]+' --include='*_test.go' . | sed -E 's|^\./(.*)/[^/]*:func (.*)|\1:\2|')
 
-.PHONY: build demo help test test-quick test-alloc test-long soak fuzz cover install-test-deps
+.PHONY: build demo bench help test test-quick test-alloc test-long soak fuzz cover install-test-deps
 
 build: ## the program, as bin/milterkit
 	$(GO) build -trimpath -o bin/milterkit ./cmd/milterkit
 
 demo: build ## play real messages past a chain of filters, and show who said what
 	bin/milterkit demo
+
+bench: ## what milterkit costs, beside what one would use instead: 10 minutes, a report in bin/bench
+	cd bench/peers && $(GO) run . -out ../../bin/bench
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -27,6 +30,7 @@ test-quick: ## unit, property and house tests; no outside program, under 2 minut
 test: install-test-deps ## all that CI runs: race detector, allocation gates, real mail servers and filters (root)
 	$(GO) vet ./...
 	$(GO) test -race -count=1 -timeout 15m ./...
+	cd bench/peers && $(GO) vet ./... && $(GO) test -count=1 ./...
 	$(MAKE) --no-print-directory test-alloc
 
 test-long: test soak fuzz cover ## what takes minutes: sessions by the thousand, fuzzing, coverage

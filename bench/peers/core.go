@@ -1,0 +1,151 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/milterkit/sdk/bench"
+)
+
+// core holds milterkit against a relay, and against the filters asked one after
+// another.
+func (r *run) core() error {
+	for _, part := range []func() error{r.againstRelay, r.chains, r.slowOnes, r.sizes} {
+		if err := part(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// at holds the contest at a point. A machine that has no room for it is noted.
+func (r *run) at(p bench.Point) (bench.Taken, error) {
+	t, err := bench.Hold(r.ctx, r.lab, p, r.terms(p.String()))
+	if few := (*bench.DescriptorError)(nil); errors.As(err, &few) {
+		r.leaveOut(p.String(), &missing{few.Error(), few.Cure()})
+		return t, nil
+	}
+	if err == nil {
+		r.note(t)
+	}
+	return t, err
+}
+
+// point is one with children on sockets.
+func point(mail string, sessions, children int) bench.Point {
+	m, err := mailNamed(mail)
+	if err != nil {
+		panic(err) // the name is in this program
+	}
+	return bench.Point{Scenario: "core", Mail: m, Messages: 1, Sessions: sessions, Children: children, Kind: "remote"}
+}
+
+// againstRelay has one child, and a relay before it.
+func (r *run) againstRelay() error {
+	for _, silent := range []bool{false, true} {
+		for _, load := range []struct {
+			mail     string
+			sessions int
+		}{{"short", 8}, {"1MB", 8}, {"short", 1}, {"100KB", 50}} {
+			p := point(load.mail, load.sessions, 1)
+			p.Silent = silent
+			t, err := r.at(p)
+			if err != nil {
+				return err
+			}
+			r.goal(relayGoals(t)...)
+		}
+	}
+	return nil
+}
+
+// relayLimit is how much milterkit may cost of a relay, in time and in CPU; its
+// rate of messages is then 0.8 of the relay's at least.
+const relayLimit = 1.25
+
+// relayGoals compares milterkit with a relay in the same place.
+func relayGoals(t bench.Taken) []bench.Goal {
+	if t.Results == nil {
+		return nil
+	}
+	filter := "one filter"
+	if t.Point.Silent {
+		filter = "one filter that answers neither header nor body"
+	}
+	where := fmt.Sprintf("%s, %s, %s: ", filter, size(t.Point.Mail), sessions(t.Point))
+	return []bench.Goal{
+		atMost(where+"time against a relay", t.Ratio(bench.Milterkit, bench.Relay, bench.Wall), relayLimit, ""),
+		atMost(where+"CPU against a relay", t.Ratio(bench.Milterkit, bench.Relay, bench.CPU), relayLimit, ""),
+	}
+}
+
+// chains has several children, and the same ones asked one after another.
+func (r *run) chains() error {
+	if _, err := r.at(point("short", 64, 1)); err != nil { // for the plot
+		return err
+	}
+	for _, children := range []int{3, 5} {
+		for _, n := range []int{1, 8, 64} {
+			t, err := r.at(point("short", n, children))
+			if err != nil {
+				return err
+			}
+			r.goal(chainGoals(t)...)
+		}
+	}
+	return nil
+}
+
+// chainGoals compares milterkit before some filters with the filters asked one
+// after another. One hop more is the bound where each waits for the one before
+// it; to be faster than without milterkit takes less waiting.
+func chainGoals(t bench.Taken) []bench.Goal {
+	if t.Results == nil {
+		return nil
+	}
+	n := t.Point.Children
+	where := fmt.Sprintf("%d filters, %s, %s: time against the filters one after another", n, size(t.Point.Mail), sessions(t.Point))
+	got := t.Ratio(bench.Milterkit, bench.Direct, bench.Wall)
+	return []bench.Goal{
+		atMost(where+fmt.Sprintf(", (%d + 1) / %d", n, n), got, float64(n+1)/float64(n), ""),
+		below(where, got, 1, ""),
+	}
+}
+
+// slowOnes has children that take their time at the end of a message, together.
+func (r *run) slowOnes() error {
+	for _, load := range []struct {
+		children int
+		delay    time.Duration
+		limit    float64 // milliseconds
+	}{{5, 20 * time.Millisecond, 30}, {3, 5 * time.Millisecond, 6.5}} {
+		for _, n := range []int{1, 8} {
+			p := point("short", n, load.children)
+			p.Delay, p.Together = load.delay, true
+			t, err := r.at(p)
+			if err != nil {
+				return err
+			}
+			r.goal(slowGoal(t, load.limit))
+		}
+	}
+	return nil
+}
+
+// slowGoal is about the time of a session in milliseconds: that of the slowest
+// child, and little more.
+func slowGoal(t bench.Taken, limit float64) bench.Goal {
+	what := fmt.Sprintf("%d filters that take %v each, together, %s: a session (p50)", t.Point.Children, t.Point.Delay, sessions(t.Point))
+	return below(what, t.Of(bench.Milterkit, func(s *bench.Sample) float64 { return 1e3 * bench.P50(s) }), limit, " ms")
+}
+
+// sizes has mails of other sizes past one child, for the plot.
+func (r *run) sizes() error {
+	for _, mail := range []string{"list", "100KB", "10MB"} {
+		if _, err := r.at(point(mail, 8, 1)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
