@@ -2,6 +2,8 @@ package bench
 
 import (
 	"errors"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -130,5 +132,28 @@ func TestMistakesInAScenario(t *testing.T) {
 	}
 	if _, err := ReadScenario("nowhere/f.toml"); err == nil || err.Error() != "nowhere/f.toml: the scenario cannot be read: no such file or directory" {
 		t.Errorf("got %v", err)
+	}
+}
+
+// The scenario in the manual is a good one, and the manual has every key.
+func TestTheManualKnowsScenarios(t *testing.T) {
+	text, err := os.ReadFile("../docs/benchmarks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile("(?s)```toml\n(.*?)```").FindSubmatch(text)
+	if m == nil {
+		t.Fatal("there is no scenario in it")
+	}
+	s, err := ParseScenario("mine.toml", m[1])
+	if err != nil || len(s.Points()) != 4 {
+		t.Errorf("%d points, %v", len(s.Points()), err)
+	}
+	_, err = ParseScenario("f.toml", []byte("foo = 1"))
+	_, keys, _ := strings.Cut(strings.Split(err.Error(), "\n")[0], "there are ")
+	for _, key := range strings.Split(keys, ", ") {
+		if !strings.Contains(string(text), "| `"+key+"` |") && !strings.Contains(string(text), "| `[["+key+"]]` |") {
+			t.Errorf("the key %s is missing", key)
+		}
 	}
 }
