@@ -19,29 +19,29 @@ import (
 	"github.com/milterkit/sdk/cmd/milterkit/internal/config"
 )
 
-const benchLong = `Measure what milters cost: play the mail server to them with many sessions at one
-time, and print messages a second, the time of sessions, and CPU, allocations and
-memory of a message.
+const benchLong = `Measure what milters cost: play the mail server to them with many sessions at
+one time, and print messages a second, the time of sessions, and CPU,
+allocations and memory of a message.
 
 With SOCKETs it measures your own milters, which run already: asked one after
-another as Postfix asks its smtpd_milters ("direct"), and behind milterkit, which
-is started for it. The mail is made up, from alice@example.org to bob@example.net,
-and goes nowhere; a milter that keeps what it sees keeps it, so do not name those
-of a mail server in service. SOCKET is written as in main.cf: unix:PATH,
-inet:PORT@HOST or inet:HOST:PORT.
+another as Postfix asks its smtpd_milters ("direct"), and behind milterkit,
+which is started for it. The mail is made up, from alice@example.org to
+bob@example.net, and goes nowhere; a milter that keeps what it sees keeps it,
+so do not name those of a mail server in service. SOCKET is written as in
+main.cf: unix:PATH, inet:PORT@HOST or inet:HOST:PORT.
 
 Without a SOCKET it measures milterkit itself, with milters that do no work:
 against the same ones asked directly, and, where there is one, against a relay
 that only hands on bytes.
 
-All that is compared takes turns, round by round, after a round to warm up. What
-is played says a scenario; --list names those that there are, and a file of your
-own will do too. docs/benchmarks.md tells what the columns mean, and how to write
-a scenario.
+All that is compared takes turns, round by round, after a round to warm up.
+What is played says a scenario; --list names those that there are, and a file
+of your own will do too. docs/benchmarks.md tells what the columns mean, and
+how to write a scenario.
 
-Exit status: 0 when all was measured, 1 when something was left out, 2 for a wrong
-command line, 3 when a milter could not be reached, refused all mail or did not
-keep to the protocol, 78 for mistakes in a scenario.`
+Exit status: 0 when all was measured, 1 when something was left out, 2 for a
+wrong command line, 3 when a milter could not be reached, refused all mail or
+did not keep to the protocol, 78 for mistakes in a scenario.`
 
 const benchExample = `  milterkit bench                                          # milterkit itself, in a minute
   milterkit bench unix:/run/opendkim/opendkim.sock         # your milter, and what milterkit before it costs
@@ -95,10 +95,13 @@ func newBenchCommand() *cobra.Command {
 // compares.
 func newBenchPartCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:    strings.Join(bench.PartArgs, " "),
-		Hidden: true,
-		Args:   cobra.NoArgs,
-		RunE:   func(*cobra.Command, []string) error { return bench.RunPart(os.Stdin, os.Stdout) },
+		Use:     strings.Join(bench.PartArgs, " "),
+		Short:   "Be one of the processes that bench compares",
+		Long:    "This is for bench, which says on standard input what is to be done.",
+		Example: "  milterkit bench",
+		Hidden:  true,
+		Args:    cobra.NoArgs,
+		RunE:    func(*cobra.Command, []string) error { return bench.RunPart(os.Stdin, os.Stdout) },
 	}
 }
 
