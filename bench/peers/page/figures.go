@@ -199,3 +199,42 @@ func draw(caption string, list []bar) (figure, error) {
 	svg, err := b.svg()
 	return figure{Caption: caption, SVG: svg}, err
 }
+
+// told is a ratio found for a mail.
+type told struct {
+	bench.Mail
+	ratio  float64
+	silent bool
+}
+
+// tell writes ratios, those with filters that do not answer header and body
+// apart: nobody waits for answers there, which a multiplexer could spare.
+func tell(all []told) string {
+	var loud, silent []told
+	for _, t := range all {
+		if t.silent {
+			silent = append(silent, t)
+		} else {
+			loud = append(loud, t)
+		}
+	}
+	switch {
+	case silent == nil:
+		return few(loud)
+	case loud == nil:
+		return few(silent)
+	}
+	return few(loud) + ", and with a filter that answers neither header nor body " + few(silent)
+}
+
+// few writes ratios. Of many it takes those of the mails that goals are set for,
+// and of the largest.
+func few(all []told) string {
+	var text []string
+	for i, t := range all {
+		if len(all) <= 3 || t.Name == "short" || t.Name == "1MB" || i == len(all)-1 {
+			text = append(text, fmt.Sprintf("%.2f (%s)", t.ratio, size(t.Mail)))
+		}
+	}
+	return listed(text)
+}

@@ -185,8 +185,7 @@ func overSize(r *bench.Report) (*plot, error) {
 	if list == nil {
 		return nil, nil
 	}
-	slices.SortStableFunc(list, func(a, b *bench.Taken) int { return sizeOf(a) - sizeOf(b) })
-	list = slices.CompactFunc(list, func(a, b *bench.Taken) bool { return sizeOf(a) == sizeOf(b) })
+	list = bySize(list)
 	base := bench.Relay
 	if pick(list, func(t *bench.Taken) bool { return plays(t, bench.Relay) }) == nil {
 		base = bench.Direct
@@ -203,15 +202,23 @@ func overSize(r *bench.Report) (*plot, error) {
 	}
 	p.Table.Head = append(p.Table.Head, "milterkit : "+base)
 	var said []told
-	for _, t := range list {
+	var silent []*bench.Taken // of the same load
+	if !g.silent {
+		g.silent = true
+		silent = bySize(groups[g])
+	}
+	for _, t := range slices.Concat(list, silent) {
 		row := []string{size(t.Point.Mail)}
+		if t.Point.Silent && silent != nil {
+			row[0] += ", no answer to header and body"
+		}
 		for _, n := range names {
 			row = append(row, spread(seconds, of(t, n, bench.Wall)))
 		}
 		share := to(t, bench.Milterkit, base, bench.Wall)
 		p.Table.add(append(row, ratio(share))...)
 		if finite(share.Median) {
-			said = append(said, told{t.Point.Mail, share.Median})
+			said = append(said, told{t.Point.Mail, share.Median, t.Point.Silent})
 		}
 	}
 	if said != nil {
@@ -220,29 +227,11 @@ func overSize(r *bench.Report) (*plot, error) {
 	return p, p.drawSizes(list, names, base)
 }
 
-// told is a ratio found for a mail.
-type told struct {
-	bench.Mail
-	ratio float64
-}
-
-// tell writes ratios. Of many it takes those of the mails that goals are set
-// for, and of the largest.
-func tell(all []told) string {
-	few := all
-	if len(all) > 3 {
-		few = nil
-		for i, t := range all {
-			if t.Name == "short" || t.Name == "1MB" || i == len(all)-1 {
-				few = append(few, t)
-			}
-		}
-	}
-	var text []string
-	for _, t := range few {
-		text = append(text, fmt.Sprintf("%.2f (%s)", t.ratio, size(t.Mail)))
-	}
-	return listed(text)
+// bySize returns contests in the order of their mails, one of each size.
+func bySize(list []*bench.Taken) []*bench.Taken {
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b *bench.Taken) int { return sizeOf(a) - sizeOf(b) })
+	return slices.CompactFunc(list, func(a, b *bench.Taken) bool { return sizeOf(a) == sizeOf(b) })
 }
 
 // called says in a sentence what a contestant is.

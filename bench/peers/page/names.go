@@ -31,7 +31,7 @@ func keyOf(name string) string {
 // meanings say what contestants are, for who reads of them for the first time.
 var meanings = []struct{ Name, Text string }{
 	{bench.Direct, "The mail server asks the filters itself, one after another, as Postfix does with several smtpd_milters."},
-	{bench.Relay, "A program that passes on what it gets and looks at nothing but lengths: the least that standing between can cost."},
+	{bench.Relay, "A program that passes on what it gets and looks at nothing but lengths: the least that standing between costs, where every answer is passed on. milterkit can take less with filters that answer each header and each piece of the body, as it spares the mail server those answers."},
 	{bench.Milterkit, "The mail server asks milterkit, and milterkit asks the filters."},
 }
 

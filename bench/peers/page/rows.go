@@ -130,7 +130,7 @@ func overCPU(r *bench.Report) (*plot, error) {
 		return nil, nil
 	}
 	slices.SortStableFunc(order, func(a, b group) int { // sizes side by side, and the usual number of sessions first
-		return cmp.Or(cmp.Compare(oddness(a), oddness(b)), cmp.Compare(sizeOf(groups[a][0]), sizeOf(groups[b][0])))
+		return cmp.Or(cmp.Compare(oddness(a), oddness(b)), silence(a)-silence(b), cmp.Compare(sizeOf(groups[a][0]), sizeOf(groups[b][0])))
 	})
 	p := &plot{ID: "cpu", Title: "CPU",
 		Method: "CPU time per message of the process between the mail server and the filters; that of the filters is not counted.",
@@ -153,14 +153,14 @@ func overCPU(r *bench.Report) (*plot, error) {
 				p.Table.add(caption, n, spread(seconds, v), against)
 			}
 		}
-		slices.SortStableFunc(all, func(a, b bar) int { return cmp.Compare(a.Value.Median, b.Value.Median) })
-		if len(order) <= 4 || oddness(g) == oddness(order[0]) {
+		slices.SortStableFunc(all, func(a, b bar) int { return cmp.Compare(rank(a), rank(b)) })
+		if len(order) <= 4 || like(g, order[0]) {
 			if err := p.addBars(caption, all); err != nil {
 				return nil, err
 			}
 		}
-		if share := to(t, bench.Milterkit, bench.Relay, bench.CPU); finite(share.Median) && oddness(g) == oddness(order[0]) {
-			said = append(said, told{t.Point.Mail, share.Median})
+		if share := to(t, bench.Milterkit, bench.Relay, bench.CPU); finite(share.Median) && like(g, order[0]) {
+			said = append(said, told{t.Point.Mail, share.Median, g.silent})
 		}
 	}
 	if said != nil {
@@ -180,14 +180,29 @@ func users(t *bench.Taken) (n int) {
 	return n
 }
 
+// rank puts the relay first: it is what others are held against.
+func rank(b bar) int {
+	if b.Name == bench.Relay {
+		return 0
+	}
+	return 1
+}
+
 // oddness is how far a load is from the one that goals are told for.
 func oddness(g group) int {
-	n := 100 * g.children
-	if g.silent {
-		n += 50
-	}
-	return n + int(math.Abs(math.Log2(float64(max(g.sessions, 1))/8)))
+	return 100*g.children + int(math.Abs(math.Log2(float64(max(g.sessions, 1))/8)))
 }
+
+// silence is 1 where filters do not answer the header and the body.
+func silence(g group) int {
+	if g.silent {
+		return 1
+	}
+	return 0
+}
+
+// like reports whether two loads are of as many children and sessions.
+func like(a, b group) bool { return a.children == b.children && a.sessions == b.sessions }
 
 // against plots what a filter costs in milterkit's process, and in one of its
 // own on the libraries that filters are made with.

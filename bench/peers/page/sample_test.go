@@ -76,6 +76,8 @@ func sample() *bench.Report {
 		base := []float64{70e-6, 120e-6, 160e-6, 900e-6, 8.4e-3}[i]
 		add(taken(p.String(), p, way{bench.Direct, base, 0, base / 2}, way{bench.Relay, base * 1.5, base * 0.4, base / 2}, way{bench.Milterkit, base * 1.6, base * 0.46, base / 2}))
 	}
+	quiet := bench.Point{Scenario: "size", Mail: short, Messages: 1, Sessions: 8, Children: 1, Kind: "remote", Silent: true}
+	add(taken(quiet.String(), quiet, way{bench.Direct, 40e-6, 0, 0}, way{bench.Relay, 50e-6, 20e-6, 0}, way{bench.Milterkit, 70e-6, 39e-6, 0}))
 	for _, n := range []int{1, 8} {
 		for _, c := range []int{3, 5} {
 			for _, side := range []bool{false, true} {
