@@ -4,7 +4,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
+	"strings"
 	"time"
 )
 
@@ -23,9 +25,16 @@ const (
 	MarkerName = "Milterkit.Test.Marker.UNOFFICIAL"
 )
 
-// Clamd is ClamAV's scanner.
+// Clamd is ClamAV's scanner. With its zero value it is a quick one.
 type Clamd struct {
 	Root *Root
+
+	// MadeUp is a number of signatures besides, which nothing has, so that a
+	// scan takes as long as where there are many.
+	MadeUp int
+
+	// Forgetful keeps it from knowing a message again that it has scanned.
+	Forgetful bool
 
 	daemon
 }
@@ -46,7 +55,7 @@ func (c *Clamd) Start() error {
 	}
 	// Name:type of file:offset:bytes in hexadecimal
 	signatures := fmt.Sprintf("Eicar-Test-Signature:0:*:%x\nMilterkit.Test.Marker:0:*:%s\n",
-		EICAR, hex.EncodeToString([]byte(Marker)))
+		EICAR, hex.EncodeToString([]byte(Marker))) + madeUp(c.MadeUp)
 	config := fmt.Sprintf(`DatabaseDirectory %s
 LocalSocket %s
 LocalSocketMode 666
@@ -59,6 +68,9 @@ StreamMaxLength 100M
 MaxScanSize 100M
 MaxFileSize 100M
 `, db, c.Addr(), dir)
+	if c.Forgetful {
+		config += "DisableCache yes\n"
+	}
 	conf := r.Path("clamd", "clamd.conf")
 	if err := errors.Join(r.write(r.Path("clamd", "db", "test.ndb"), signatures), r.write(conf, config)); err != nil {
 		return err
@@ -68,6 +80,20 @@ MaxFileSize 100M
 		return err
 	}
 	return c.ready("PONG", c.pong)
+}
+
+// madeUp returns signatures of random bytes, the same ones each time.
+func madeUp(n int) string {
+	random := rand.New(rand.NewPCG(1, 2))
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "Made.Up-%d:0:*:", i)
+		for range 2 + random.IntN(4) {
+			fmt.Fprintf(&b, "%016x", random.Uint64())
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
 }
 
 // pong reports whether clamd answers.

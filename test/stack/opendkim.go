@@ -52,6 +52,12 @@ func NewDKIMKey() (*DKIMKey, error) {
 	}, nil
 }
 
+// PEM is the key itself, as signers read it.
+func (k *DKIMKey) PEM() string { return k.private }
+
+// Text is what the DNS record says.
+func (k *DKIMKey) Text() string { return k.record }
+
 // Record is the DNS record with which the key's signatures are verified.
 func (k *DKIMKey) Record() string {
 	return TXT(keyName, k.record)
