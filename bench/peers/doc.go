@@ -9,17 +9,19 @@
 //
 // # Reading order
 //
-//	main.go       sections, flags
-//	run.go        what the sections have in common
-//	goal.go       goals
-//	core.go       milterkit against the relay, and against the filters directly
-//	native.go     native children against remote ones
-//	peer.go       filters on other libraries, as processes
-//	emersion.go   on emersion/go-milter
-//	dj.go         on d--j/go-milter
-//	libmilter/    on libmilter, in C
-//	postfix.go    Postfix, end to end
-//	source.go     mail by smtp-source
-//	many.go       memory, with many sessions and with large messages
-//	output.go     the report
+//	main.go          sections, flags
+//	run.go           what the sections have in common
+//	goal.go          goals
+//	core.go          milterkit against the relay, and against the filters directly
+//	native.go        native children against remote ones
+//	peer.go          filters on other libraries, as processes
+//	emersion.go      on emersion/go-milter
+//	dj.go            on d--j/go-milter
+//	libmilter/       on libmilter, in C
+//	postfix.go       Postfix, end to end: what is started
+//	postfixgoals.go  what is held there
+//	source.go        mail by smtp-source
+//	letter.go        a mail for filters that look at it
+//	many.go          memory, with many sessions and with large messages
+//	output.go        the report, data.go as data, page/ as a page
 package main

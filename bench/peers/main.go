@@ -64,6 +64,7 @@ var sections = []section{
 	{"core", (*run).core},
 	{"native", (*run).native},
 	{"postfix", (*run).postfix},
+	{"real", (*run).real},
 	{"many", (*run).many},
 }
 

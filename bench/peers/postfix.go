@@ -30,6 +30,8 @@ type office struct {
 	filters []*bench.Part // the trivial ones
 	source  string        // the program
 	memory  bool          // root is in memory
+
+	letterSize int
 }
 
 // lookup finds a program, also where only root's PATH leads.
@@ -218,12 +220,13 @@ const (
 	threeDirect   = "three, direct"
 	threeBehind   = "three, milterkit"
 	threeTogether = "three, milterkit together"
+	slowestAlone  = "spamass-milter alone, direct"
 	realDirect    = "real three, direct"
 	realTogether  = "real three, milterkit together"
 )
 
-// postfix is the section of Postfix, end to end.
-func (r *run) postfix() (err error) {
+// inOffice makes an office for a section. Where it cannot be had, that is noted.
+func (r *run) inOffice(use func(*office) error) (err error) {
 	o, err := openOffice(r)
 	if lacks := (*missing)(nil); errors.As(err, &lacks) {
 		r.leaveOut("Postfix, end to end", lacks)
@@ -233,74 +236,97 @@ func (r *run) postfix() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.close()) }()
-	three, err := o.trivial(3)
-	if err != nil {
-		return err
-	}
-	port, err := o.root.FreePort()
-	if err != nil {
-		return err
-	}
-	o.direct(noMilter)
-	if err := o.relay(three[0]); err != nil {
-		return err
-	}
-	o.direct(oneDirect, three[0])
-	o.direct(threeDirect, three...)
-	if err := errors.Join(o.behind(oneBehind, 0, three[0]), o.behind(oneTCP, port, three[0]),
-		o.behind(threeBehind, 0, three...), o.behind(threeTogether, 0, together(three)...)); err != nil {
-		return err
-	}
-	real, err := o.real()
-	if err != nil {
-		return err
-	}
-	if err := o.start(o.postfix); err != nil {
-		return err
-	}
-	if err := o.trivialContests(); err != nil {
+	if err := use(o); err != nil {
 		return fmt.Errorf("%w\n%s", err, strings.Join(o.postfix.Warnings(), "\n"))
-	}
-	if real {
-		return o.realContests()
 	}
 	return nil
 }
 
-// real starts real milters, and adds listeners with them: OpenDKIM as a
-// verifier, clamav-milter and spamass-milter. It reports whether they are there.
-func (o *office) real() (bool, error) {
-	if lacks := lacking("opendkim clamav-daemon clamav-milter spamassassin spamd spamc spamass-milter",
-		"opendkim", "clamd", "clamav-milter", "spamd", "spamc", "spamass-milter"); lacks != nil {
-		o.run.leaveOut("Postfix with OpenDKIM, clamav-milter and spamass-milter", lacks)
-		return false, nil
-	}
+// postfix is the section of Postfix with filters that do no work.
+func (r *run) postfix() error {
+	return r.inOffice(func(o *office) error {
+		three, err := o.trivial(3)
+		if err != nil {
+			return err
+		}
+		port, err := o.root.FreePort()
+		if err != nil {
+			return err
+		}
+		o.direct(noMilter)
+		o.direct(oneDirect, three[0])
+		o.direct(threeDirect, three...)
+		if err := errors.Join(o.relay(three[0]), o.behind(oneBehind, 0, three[0]), o.behind(oneTCP, port, three[0]),
+			o.behind(threeBehind, 0, three...), o.behind(threeTogether, 0, together(three)...)); err != nil {
+			return err
+		}
+		if err := o.start(o.postfix); err != nil {
+			return err
+		}
+		return o.trivialContests()
+	})
+}
+
+// real is the section of Postfix with filters that people have.
+func (r *run) real() error {
+	return r.inOffice(func(o *office) error {
+		if lacks := lacking("opendkim clamav-daemon clamav-milter spamassassin spamd spamc spamass-milter",
+			"opendkim", "clamd", "clamav-milter", "spamd", "spamc", "spamass-milter"); lacks != nil {
+			r.leaveOut("Postfix with OpenDKIM, clamav-milter and spamass-milter", lacks)
+			return nil
+		}
+		if err := o.startReal(); err != nil {
+			return err
+		}
+		return o.realContests()
+	})
+}
+
+// startReal starts OpenDKIM as a verifier, clamav-milter and spamass-milter, and
+// a Postfix with listeners for them.
+func (o *office) startReal() error {
 	key, err := stack.NewDKIMKey()
 	if err != nil {
-		return false, err
+		return err
 	}
+	mail, err := letter(key)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(o.letterFile(), mail, 0o644); err != nil {
+		return err
+	}
+	o.letterSize = len(mail)
 	dkim := &stack.OpenDKIM{Root: o.root, Name: "opendkim", Key: key}
-	clamd := &stack.Clamd{Root: o.root}
+	// As slow as one is with all the viruses there are, and mail that differs.
+	clamd := &stack.Clamd{Root: o.root, MadeUp: 100_000, Forgetful: true}
 	spamd := &stack.Spamd{Root: o.root}
 	clamav := &stack.ClamavMilter{Root: o.root, Clamd: clamd}
 	spamass := &stack.SpamassMilter{Root: o.root, Spamd: spamd}
 	if err := o.start(dkim, clamd, spamd); err != nil {
-		return false, err
+		return err
 	}
 	// clamav-milter defers mail for a while when it starts before clamd.
 	if err := o.start(clamav, spamass); err != nil {
-		return false, err
+		return err
 	}
 	children := []stack.Child{
 		{Name: "opendkim", Socket: dkim.Socket()},
 		{Name: "clamav", Socket: clamav.Socket()},
 		{Name: "spamassassin", Socket: spamass.Socket()},
 	}
+	o.direct(slowestAlone, children[2])
 	o.direct(realDirect, children...)
-	return true, o.behind(realTogether, 0, together(children)...)
+	if err := o.behind(realTogether, 0, together(children)...); err != nil {
+		return err
+	}
+	return o.start(o.postfix)
 }
 
-// mailSize is that of the mails here, by smtp-source's own count.
+// letterFile is a mail for filters that look at what they are given.
+func (o *office) letterFile() string { return o.root.Path("letter") }
+
+// mailSize is that of the other mails here, by smtp-source's own count.
 const mailSize = 4096
 
 // contest holds a contest of listeners.
@@ -309,9 +335,10 @@ func (o *office) contest(title string, children, sessions int, turn time.Duratio
 	if o.memory {
 		where = ", its queue in memory"
 	}
-	mail := bench.Mail{Name: "4 KB by smtp-source", Header: 300, Body: mailSize - 300, Recipients: 1}
-	if s.size == 0 {
-		s.size = mailSize
+	s.size = mailSize
+	mail := bench.Mail{Name: "short, by smtp-source", Header: 300, Body: mailSize - 300, Recipients: 1}
+	if s.file != "" {
+		mail = bench.Mail{Name: "letter", Header: 700, Body: o.letterSize - 700, Recipients: 1}
 	}
 	p := bench.Point{Scenario: "postfix", Mail: mail, Messages: 1, Sessions: sessions, Children: children, Kind: "remote"}
 	r := *o.run

@@ -27,6 +27,9 @@ type source struct {
 	each     time.Duration // that a message took last time
 }
 
+// stuck is how much longer than it should a turn may take.
+const stuck = 90 * time.Second
+
 // play plays for a time, as near as can be told from the time before: the wall
 // time is that of one run of smtp-source. It does not tell times of sessions.
 func (s *source) play(ctx context.Context, d time.Duration) (bench.Run, error) {
@@ -38,6 +41,8 @@ func (s *source) play(ctx context.Context, d time.Duration) (bench.Run, error) {
 	} else {
 		args = append(args, "-l", strconv.Itoa(s.size))
 	}
+	ctx, cancel := context.WithTimeout(ctx, d+stuck)
+	defer cancel()
 	cmd := exec.CommandContext(ctx, s.program, append(args, s.to)...)
 	began := time.Now()
 	out, err := cmd.CombinedOutput()
