@@ -16,6 +16,14 @@ func atMost(what string, got bench.Spread, limit float64, unit string) bench.Goa
 	return bench.Goal{What: what, Want: fmt.Sprintf("at most %.3g%s", limit, unit), Got: number(got, unit), Held: got.Median <= limit}
 }
 
+// onceAtMost is the goal that a figure of which there is only one is at most a
+// limit.
+func onceAtMost(what string, got, limit float64, unit string) bench.Goal {
+	g := atMost(what, bench.Spread{Median: got}, limit, unit)
+	g.Got = fmt.Sprintf("%.3g%s", got, unit)
+	return g
+}
+
 // below is the goal that a figure is less than a limit.
 func below(what string, got bench.Spread, limit float64, unit string) bench.Goal {
 	return bench.Goal{What: what, Want: fmt.Sprintf("less than %.3g%s", limit, unit), Got: number(got, unit), Held: got.Median < limit}
