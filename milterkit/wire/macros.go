@@ -49,13 +49,39 @@ func eachPair(p []byte, yield func(a, b []byte) bool) {
 // AppendMacros appends the frame with the macros of cmd. No pairs at all is a
 // good frame. A nil pairs is none.
 func AppendMacros(dst []byte, cmd byte, pairs iter.Seq2[string, string]) []byte {
-	dst, at := begin(dst, CmdMacros)
-	dst = append(dst, cmd)
+	at := len(dst)
+	dst = BeginMacros(dst, cmd)
 	if pairs != nil {
 		for name, value := range pairs {
-			dst = appendString(dst, name)
-			dst = appendString(dst, value)
+			dst = AppendMacro(dst, name, value)
 		}
 	}
-	return end(dst, at)
+	return EndMacros(dst, at)
+}
+
+// BeginMacros appends the beginning of a frame with macros of cmd. After it come
+// any number of AppendMacro, and EndMacros with the place where the frame begins.
+// That is AppendMacros in parts, for those who have no iterator at hand.
+func BeginMacros(dst []byte, cmd byte) []byte {
+	dst, _ = begin(dst, CmdMacros)
+	return append(dst, cmd)
+}
+
+// AppendMacro appends one macro to the frame that was begun.
+func AppendMacro(dst []byte, name, value string) []byte {
+	return appendString(appendString(dst, name), value)
+}
+
+// EndMacros ends the frame that begins at dst[at] and goes to the end of dst.
+func EndMacros(dst []byte, at int) []byte { return end(dst, at) }
+
+// Strings returns copies of the macros as pairs of strings, name and value in
+// turn, which are safe to keep. All of them stand in one allocation.
+func (m Macros) Strings(pairs []string) []string {
+	text := string(m.pairs)
+	for name, value := range m.All() {
+		pairs = append(pairs, text[:len(name)], text[len(name)+1:][:len(value)])
+		text = text[min(len(name)+len(value)+2, len(text)):]
+	}
+	return pairs
 }
