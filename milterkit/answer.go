@@ -41,7 +41,11 @@ func (c *conn) progress() {
 }
 
 func (c *conn) write() error {
-	c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
+	// A deadline that is nearly as far off as a new one stays.
+	if now := time.Now(); now.Sub(c.written) > writeTimeout/8 {
+		c.nc.SetWriteDeadline(now.Add(writeTimeout))
+		c.written = now
+	}
 	_, err := c.nc.Write(c.out)
 	return err
 }
@@ -80,6 +84,7 @@ func (c *conn) writeOutcome(o Outcome) error {
 	all := append(net.Buffers{c.out}, body...)
 	all = append(all, appendVerdict(nil, o.Verdict))
 	c.nc.SetWriteDeadline(time.Now().Add(bodyTimeout))
+	c.written = time.Time{}
 	_, err := all.WriteTo(c.nc)
 	return err
 }

@@ -77,6 +77,13 @@ type Hooks struct {
 	// Close is called once, when the session ends. It must return soon too.
 	Close func()
 
+	// Prompt promises that the hooks return soon after their ctx is done,
+	// whatever happens: that they wait for nothing else than what ends then.
+	// They may be called on the goroutine of the session itself, which saves
+	// waking two threads for each. Who does not keep the promise holds up the
+	// session, and no timeout ends that.
+	Prompt bool
+
 	// Macros names the macros that the child would like to have at a stage,
 	// besides those that MTAs send unasked. Names stand as the MTA spells
 	// them: "i", "{auth_authen}".

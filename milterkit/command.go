@@ -122,13 +122,13 @@ func (c *conn) macros(p []byte) error {
 	if c.w.sameMacros(at, m.All()) {
 		return nil
 	}
-	c.w.Macros(at, func(yield func(string, string) bool) {
-		for name, value := range m.All() {
-			if !yield(string(name), string(value)) {
-				return
-			}
-		}
-	})
+	c.strings = m.Strings(c.strings[:0])
+	list := make([]macro, 0, len(c.strings)/2)
+	for i := 0; i+1 < len(c.strings); i += 2 {
+		list = append(list, macro{c.strings[i], c.strings[i+1]})
+	}
+	clear(c.strings)
+	c.w.sess.macros.set(at, list)
 	return nil
 }
 
@@ -278,6 +278,9 @@ func (c *conn) takeBody(p []byte) error {
 	c.w.EndOfHeader(c.s.ctx)
 	if c.pieces++; c.pieces > maxPieces {
 		c.w.Refuse(Reply(552, fmt.Sprintf("5.3.4 Message body comes in more than %d pieces", maxPieces)))
+	}
+	if c.scratch && !c.w.fed && !c.w.ended.Final() {
+		c.w.feed(c.s.ctx) // there is no memory to wait in
 	}
 	if c.w.KeepsBody() && !c.w.ended.Final() {
 		view, err := c.keepBody(p)

@@ -29,6 +29,7 @@ type conn struct {
 	answer  wire.Negotiation // what we have agreed to
 	placed  bool             // it has one of MaxSessions places
 	waiting bool             // the MTA waits for a word from us
+	written time.Time        // when the deadline of writes was set last
 
 	small    []byte  // the buffer outside a message
 	scratch  bool    // what is read now goes to a buffer that is written over
@@ -37,7 +38,8 @@ type conn struct {
 	header   int     // bytes of header so far
 	pieces   int     // of the body so far
 
-	out []byte // frames to be written
+	out     []byte   // frames to be written
+	strings []string // room for macros, as they are read
 
 	mu       sync.Mutex
 	busy     bool // a command is being answered
@@ -49,6 +51,16 @@ type conn struct {
 // smallBuffer is the size of the buffer outside a message: enough for what comes
 // there at once, and little enough for thousands of idle sessions.
 const smallBuffer = 4 << 10
+
+// smallBuffers holds *[smallBuffer]byte of sessions that have ended.
+var smallBuffers sync.Pool
+
+func newSmallBuffer() []byte {
+	if b, ok := smallBuffers.Get().(*[smallBuffer]byte); ok {
+		return b[:]
+	}
+	return make([]byte, smallBuffer)
+}
 
 // maxCommand is the longest frame outside the content of a message. libmilter takes
 // no longer one anywhere, where nothing else is agreed. Source: Maxdatasize in
@@ -78,7 +90,7 @@ func (m *memory) Retain() {
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{s: s, nc: nc, small: make([]byte, smallBuffer), idle: true}
+	c := &conn{s: s, nc: nc, small: newSmallBuffer(), idle: true}
 	c.r = wire.NewReader(nc, c.small)
 	c.r.Split, c.r.Max = wire.CmdBody, c.longest
 	c.r.Replace = c.replace
@@ -108,6 +120,7 @@ func (c *conn) serve() {
 		err = cmp.Or(c.guarded(func() error { c.w.Close(); return nil }), err)
 	}
 	c.freeMemory()
+	smallBuffers.Put((*[smallBuffer]byte)(c.small))
 	if c.placed {
 		c.s.leavePlace()
 	}
@@ -234,7 +247,7 @@ func (c *conn) freeMemory() {
 		return
 	}
 	if c.memory.lent {
-		c.small = make([]byte, smallBuffer)
+		c.small = newSmallBuffer()
 	}
 	if !c.r.SetBuffer(c.small) {
 		c.r.SetBuffer(make([]byte, c.r.Buffered()))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/milterkit/sdk/internal/overlay"
+	"github.com/milterkit/sdk/milterkit/wire"
 )
 
 // The content of a message (header, body, end) is one stage: the first child
@@ -23,6 +24,7 @@ type content struct {
 	body     net.Buffers
 	size     int64
 	keep     bool // the body is kept
+	fed      bool // the first group is shown the content as it arrives
 	left     bool // its memory is left to a hook that was given up
 	spent    time.Duration
 	complete bool // it has come to the end
@@ -87,8 +89,14 @@ func (w *Walk) Header(name, value []byte) {
 	if !w.open {
 		return
 	}
+	if w.fields == nil {
+		w.fields = make([]overlay.Field, 0, usualFields)
+	}
 	w.fields = append(w.fields, overlay.Field{Name: name, Value: value})
 }
+
+// usualFields is how many fields most messages have at most.
+const usualFields = 24
 
 // EndOfHeader says that the whole header has arrived.
 func (w *Walk) EndOfHeader(ctx context.Context) {
@@ -98,15 +106,27 @@ func (w *Walk) EndOfHeader(ctx context.Context) {
 	w.content.headed = true
 	w.header = w.mta().header(w.header)
 	w.header.Reset(w.fields)
-	if w.ended.Final() {
-		return
-	}
-	w.beginContent(ctx, StageHeader)
-	defer w.endContent()
+	w.decideToKeep()
+}
+
+// feedFrom is how long a body must be for the first group to be shown the content
+// while it arrives, in bytes. A shorter one has mostly arrived by the time that a
+// hook is under way: it is shown when it is complete, each child being asked once.
+const feedFrom = wire.MaxBody
+
+// feed begins to show the first group the content while it arrives, with what
+// there is of it.
+func (w *Walk) feed(ctx context.Context) {
+	w.fed = true
 	from, to := w.firstGroup()
 	if !w.mta().feedsPatiently() {
 		from, to = 0, 0 // all hooks wait for the end of the message
 	}
+	if from == to {
+		return
+	}
+	w.beginContent(ctx, StageHeader)
+	w.first = from
 	for i := from; i < to; i++ {
 		p := &w.parts[i]
 		if p.live = p.wantsContent(); !p.live {
@@ -120,8 +140,18 @@ func (w *Walk) EndOfHeader(ctx context.Context) {
 	}
 	w.await()
 	w.decideLive(StageHeader)
+	w.endContent()
+	for _, piece := range w.body {
+		w.showPiece(ctx, piece)
+	}
+	w.decideToKeep()
+}
+
+// decideToKeep settles whether the body is kept from now on.
+func (w *Walk) decideToKeep() {
+	w.keep = false
 	for i := range w.parts {
-		w.keep = w.keep || w.parts[i].needsBody()
+		w.keep = w.keep || !w.ended.Final() && w.parts[i].needsBody()
 	}
 }
 
@@ -142,6 +172,16 @@ func (w *Walk) Body(ctx context.Context, piece []byte) {
 	if w.keep {
 		w.body = append(w.body, piece)
 	}
+	switch {
+	case w.fed:
+		w.showPiece(ctx, piece)
+	case w.size >= feedFrom:
+		w.feed(ctx)
+	}
+}
+
+// showPiece shows a piece of the body to those who see it arrive.
+func (w *Walk) showPiece(ctx context.Context, piece []byte) {
 	asked := false
 	for i := range w.parts {
 		p := &w.parts[i]

@@ -24,6 +24,8 @@ type faultCell struct {
 	at     faultStage
 	action milterkit.DefaultAction
 	shy    bool // the MTA can not hold messages
+
+	lockstep bool // nothing of the content is sent ahead of an answer
 }
 
 // A faultStage is where the fault is.
@@ -46,7 +48,7 @@ var faultStages = []faultStage{
 	{"data", wire.CmdData, 0, "data", milterkit.StageData},
 	{"header", wire.CmdHeader, 1, "eom", milterkit.StageHeader},
 	{"eoh", wire.CmdEOH, 0, "eom", milterkit.StageHeader},
-	{"body", wire.CmdBody, 0, "eom", milterkit.StageMessage}, // its answer is read there
+	{"body", wire.CmdBody, 0, "eom", milterkit.StageBody},
 	{"eom", wire.CmdEOM, 0, "eom", milterkit.StageMessage},
 }
 
@@ -68,8 +70,11 @@ func (c *faultCell) isSlow() bool {
 // isAhead reports whether the fault is in an answer that nobody waits for before
 // more is said.
 func (c *faultCell) isAhead() bool {
-	return c.fault.Name == "two answers" && c.at.cmd == wire.CmdHeader
+	return c.at.isContent() && !c.lockstep && c.at.cmd != wire.CmdEOM
 }
+
+// isContent reports whether the fault is in the content of a message.
+func (at *faultStage) isContent() bool { return at.due == "eom" }
 
 // down is the fault of a milter that is not there.
 const down = "down"
@@ -128,19 +133,23 @@ var negotiationErrors = map[string]string{
 // faultTable returns all cells.
 func faultTable() []faultCell {
 	var cells []faultCell
-	add := func(fault miltertest.Fault, at faultStage) {
-		for action := milterkit.DefaultTempFail; action <= milterkit.DefaultQuarantine; action++ {
-			cells = append(cells, faultCell{fault: fault, at: at, action: action})
+	var add func(fault miltertest.Fault, at faultStage, lockstep bool)
+	add = func(fault miltertest.Fault, at faultStage, lockstep bool) {
+		if at.isContent() && !lockstep {
+			add(fault, at, true)
 		}
-		cells = append(cells, faultCell{fault: fault, at: at, action: milterkit.DefaultQuarantine, shy: true})
+		for action := milterkit.DefaultTempFail; action <= milterkit.DefaultQuarantine; action++ {
+			cells = append(cells, faultCell{fault: fault, at: at, action: action, lockstep: lockstep})
+		}
+		cells = append(cells, faultCell{fault: fault, at: at, action: milterkit.DefaultQuarantine, shy: true, lockstep: lockstep})
 	}
-	add(miltertest.Fault{Name: down}, faultStages[0])
+	add(miltertest.Fault{Name: down}, faultStages[0], false)
 	for _, fault := range miltertest.Faults(2 * faultLimit) {
 		for _, at := range faultStages {
 			// The answer to a negotiation is a negotiation, and to an unknown
 			// command there is no other message to wait for.
 			if fault.Is(at.cmd) && !(at.cmd == wire.CmdNegotiate && fault.Name == "negotiation out of turn") {
-				add(fault, at)
+				add(fault, at, false)
 			}
 		}
 	}
@@ -174,6 +183,9 @@ func (c *faultCell) String() string {
 	name := fmt.Sprintf("%s at %s, %v", c.fault.Name, c.at.name, c.action)
 	if c.shy {
 		name += " behind an MTA that can not hold"
+	}
+	if c.lockstep {
+		name += ", in lockstep"
 	}
 	return name
 }

@@ -34,6 +34,8 @@ type hookCtx struct {
 	inner     context.Context // made when Done is first asked for
 	stop      context.CancelFunc
 	cancelled bool
+	after     func() // called when the hook is told to stop
+	forget    func() bool
 }
 
 // open returns the context that stands behind h, and makes it if need be.
@@ -57,17 +59,75 @@ func (h *hookCtx) cancel() {
 	if h.stop != nil {
 		h.stop()
 	}
+	if h.after != nil {
+		go h.after()
+		h.after = nil
+	}
 }
 
-// pristine reports whether nobody has asked for the channel, so that h may
-// serve the next hook.
-func (h *hookCtx) pristine() bool {
+// AfterFunc is [context.AfterFunc] for this ctx: it has f called, in a goroutine
+// of its own, when the hook is told to stop, and stop prevents that. It makes no
+// channel and allocates nothing, for one f at a time. stop must be called before
+// the hook returns.
+func (h *hookCtx) AfterFunc(f func()) (stop func() bool) {
+	h.mu.Lock()
+	if h.after == nil && h.inner == nil && !h.cancelled {
+		defer h.mu.Unlock()
+		if h.forget == nil {
+			h.forget = h.forgetAfter
+		}
+		h.after = f
+		return h.forget
+	}
+	h.mu.Unlock()
+	return context.AfterFunc(h.open(), f)
+}
+
+// forgetAfter reports false where the function has been called already.
+func (h *hookCtx) forgetAfter() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.inner == nil && !h.cancelled
+	waiting := h.after != nil
+	h.after = nil
+	return waiting
 }
 
-func (h *hookCtx) Deadline() (time.Time, bool) { return h.parent.Deadline() }
+// pristine reports whether nobody holds on to h.
+func (h *hookCtx) pristine() bool { return h.inner == nil && !h.cancelled && h.after == nil }
+
+// reuse makes h the ctx of another hook, below parent. It reports false where
+// somebody may hold on to h.
+func (h *hookCtx) reuse(parent context.Context) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.pristine() {
+		return false
+	}
+	h.parent = parent
+	return true
+}
+
+// release ends h with its hook, for those who hold on to it.
+func (h *hookCtx) release() {
+	h.mu.Lock()
+	held := !h.pristine()
+	h.mu.Unlock()
+	if held {
+		h.cancel()
+	}
+}
+
+// above returns the context that h stands on.
+func (h *hookCtx) above() context.Context {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.inner != nil {
+		return h.inner
+	}
+	return h.parent
+}
+
+func (h *hookCtx) Deadline() (time.Time, bool) { return h.above().Deadline() }
 func (h *hookCtx) Done() <-chan struct{}       { return h.open().Done() }
 
 func (h *hookCtx) Err() error {
@@ -86,11 +146,5 @@ func (h *hookCtx) Value(key any) any {
 	if _, ok := key.(hookCtxKey); ok {
 		return h
 	}
-	h.mu.Lock()
-	inner := h.inner
-	h.mu.Unlock()
-	if inner != nil {
-		return inner.Value(key)
-	}
-	return h.parent.Value(key)
+	return h.above().Value(key)
 }

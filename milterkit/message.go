@@ -15,8 +15,9 @@ import (
 // past Reset.
 type Message struct {
 	*Envelope
-	fields []overlay.Field
-	body   net.Buffers
+	fields   []overlay.Field
+	body     net.Buffers
+	complete bool
 }
 
 // A Field is one header field. Value is what stands after the colon, with its
@@ -45,6 +46,11 @@ func (m *Message) Get(name string) string {
 	}
 	return ""
 }
+
+// Complete reports whether the whole message has arrived. The pieces that a Body
+// hook is shown then stay until Reset, and a child that sends them elsewhere need
+// not hurry; before, they stay for the call only.
+func (m *Message) Complete() bool { return m.complete }
 
 // Body returns the pieces of the body, ready for one vectored write. The slice
 // is the caller's; the bytes are shared. It is empty for a child that has a

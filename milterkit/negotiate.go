@@ -79,7 +79,7 @@ func wantedMacros(slots []Slot, hooks []Hooks) []wire.MacroList {
 	lists := make([]wire.MacroList, len(macroDefaults))
 	for i, list := range macroDefaults {
 		at := stageOfList[list.Stage]
-		names := slices.Clone(list.Names)
+		names := slices.Clip(list.Names) // an append makes a copy
 		for j := range slots {
 			names = withMacros(names, slots[j].When.Macros[at])
 		}

@@ -102,7 +102,7 @@ func (p *part) look(at Stage) {
 		p.env.Recipients = slices.Clip(p.recipients)
 	}
 	if at >= StageHeader && at <= StageMessage {
-		p.msg = Message{Envelope: &p.env, fields: w.header.Fields()}
+		p.msg = Message{Envelope: &p.env, fields: w.header.Fields(), complete: w.complete}
 		if p.hooks.Body == nil {
 			p.msg.body = w.body
 		}
@@ -111,15 +111,27 @@ func (p *part) look(at Stage) {
 
 // ask runs a hook and returns what the child said.
 func (p *part) ask(at Stage, run func(*call) Verdict) Verdict {
-	if p.begin(at, run) {
+	return p.askWhere(at, run, p.hooks.Prompt)
+}
+
+// askWhere is ask; prompt says whether the hook may have the session's goroutine.
+func (p *part) askWhere(at Stage, run func(*call) Verdict, prompt bool) Verdict {
+	p.call.prompt = prompt
+	if p.set(at, run) {
 		p.walk.await()
 	}
 	return p.answer
 }
 
-// begin sets a hook going. Where that can not be it reports false, and the
-// answer says why.
-func (p *part) begin(at Stage, run func(*call) Verdict) bool {
+// begin sets a hook going; Walk.await waits for it.
+func (p *part) begin(at Stage, run func(*call) Verdict) {
+	p.call.prompt = p.hooks.Prompt
+	p.set(at, run)
+}
+
+// set sets a hook going. Where that can not be it reports false, and the answer
+// says why.
+func (p *part) set(at Stage, run func(*call) Verdict) bool {
 	w, c := p.walk, p.call
 	c.stage.Store(uint32(at))
 	switch n := w.d.givenUp[p.index].Load(); {
@@ -133,8 +145,8 @@ func (p *part) begin(at Stage, run func(*call) Verdict) bool {
 		if c.content {
 			c.timeout = p.contentTimeout()
 		}
-		c.limit = w.share()
-		if !c.limit.After(time.Now()) {
+		c.start = time.Now()
+		if c.limit = w.share(c.start); !c.limit.After(c.start) {
 			p.answer = Fail(ErrNoTimeLeft)
 			return false
 		}
@@ -148,7 +160,7 @@ func (p *part) begin(at Stage, run func(*call) Verdict) bool {
 // settle runs the condition. A condition that fails is the child's failure.
 func (p *part) settle(at Stage, to Address) (holds bool, err error) {
 	p.call.to = to
-	v := p.ask(at, runCondition)
+	v := p.askWhere(at, runCondition, false)
 	p.settled, p.holds = v.err == nil, v.kind == KindContinue
 	return p.holds, v.err
 }

@@ -1,8 +1,10 @@
 package milterkit
 
 import (
-	"fmt"
+	"encoding/json"
 	"log/slog"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -64,7 +66,10 @@ func (w *Walk) logRefusedSession(by string, at Stage, v Verdict) {
 
 // logMessage writes the one line that each message gets.
 func (w *Walk) logMessage() {
-	r := &w.report
+	log, r := w.d.logger(), &w.report
+	if !log.Enabled(w.ctx, slog.LevelInfo) {
+		return
+	}
 	outcome := "aborted"
 	switch {
 	case r.untold:
@@ -77,7 +82,8 @@ func (w *Walk) logMessage() {
 	case r.data.Final():
 		outcome = r.data.String()
 	}
-	attrs := []slog.Attr{
+	attrs := make([]slog.Attr, 0, 16)
+	attrs = append(attrs,
 		slog.Uint64("session", w.sess.ID),
 		slog.String("queue_id", w.env.QueueID()),
 		slog.String("client", w.sess.client()),
@@ -86,7 +92,7 @@ func (w *Walk) logMessage() {
 		slog.Any("to", w.shownRecipients()),
 		slog.Int("rcpts", len(w.env.Recipients)),
 		slog.String("outcome", outcome),
-	}
+	)
 	if r.by != "" {
 		attrs = append(attrs, slog.String("by", r.by), slog.String("at", r.at.String()))
 	}
@@ -101,20 +107,30 @@ func (w *Walk) logMessage() {
 		attrs = append(attrs, slog.Int("edits", r.edits))
 	}
 	attrs = append(attrs, slog.Duration("time", time.Since(r.since).Round(time.Microsecond)))
-	var milters []any
+	milters := make([]slog.Attr, 0, len(w.parts))
 	for i := range w.parts {
 		if p := &w.parts[i]; p.in || p.verdict.kind != KindContinue {
 			milters = append(milters, slog.String(p.Child.Name(), p.line()))
 		}
 	}
-	attrs = append(attrs, slog.Group("milters", milters...))
-	w.d.logger().LogAttrs(w.ctx, slog.LevelInfo, "message", attrs...)
+	attrs = append(attrs, slog.Attr{Key: "milters", Value: slog.GroupValue(milters...)})
+	log.LogAttrs(w.ctx, slog.LevelInfo, "message", attrs...)
 }
 
+// addresses is a list as it stands in logs: [a@example.org b@example.org] in text,
+// a list of strings in JSON.
+type addresses []string
+
+func (a addresses) MarshalText() ([]byte, error) {
+	return []byte("[" + strings.Join(a, " ") + "]"), nil
+}
+
+func (a addresses) MarshalJSON() ([]byte, error) { return json.Marshal([]string(a)) }
+
 // shownRecipients returns the first few recipients.
-func (w *Walk) shownRecipients() []string {
+func (w *Walk) shownRecipients() addresses {
 	const few = 5
-	var list []string
+	list := make(addresses, 0, few)
 	for _, a := range w.env.Recipients[:min(few, len(w.env.Recipients))] {
 		list = append(list, a.Addr)
 	}
@@ -123,20 +139,22 @@ func (w *Walk) shownRecipients() []string {
 
 // line tells the child's part in the message: verdict, stage, edits, time.
 func (p *part) line() string {
-	s := p.verdict.String()
-	if p.verdict.kind != KindContinue {
-		s += " at " + p.at.String()
-	}
+	b := make([]byte, 0, 64)
 	if p.Shadow {
-		s = "shadow: " + s
+		b = append(b, "shadow: "...)
+	}
+	b = append(b, p.verdict.String()...)
+	if p.verdict.kind != KindContinue {
+		b = append(append(b, " at "...), p.at.String()...)
 	}
 	switch {
 	case p.edits == 1:
-		s += ", 1 edit"
+		b = append(b, ", 1 edit"...)
 	case p.edits > 1:
-		s += fmt.Sprintf(", %d edits", p.edits)
+		b = append(strconv.AppendInt(append(b, ", "...), int64(p.edits), 10), " edits"...)
 	}
-	return fmt.Sprintf("%s, %v", s, p.spent.Round(time.Microsecond))
+	b = append(append(b, ", "...), p.spent.Round(time.Microsecond).String()...)
+	return string(b)
 }
 
 // warn logs a failure of a child. A want of descriptors is none, and comes in

@@ -3,6 +3,7 @@ package milterkit
 import (
 	"context"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/milterkit/sdk/internal/overlay"
@@ -69,9 +70,15 @@ type Walk struct {
 	contentSince time.Time // when the content stage at hand began
 
 	running      []running
+	here         *call      // that of them which runs on the session's goroutine
+	mu           sync.Mutex // held by the alarm's goroutine while it does the session's work
+	away         bool       // the session is in a hook
 	idle         []*worker
-	done         chan *call
-	timer        *time.Timer
+	wake         chan *call  // hooks that have returned; nil: something is due
+	alarm        *time.Timer // rings at alarmAt, if not before
+	alarmAt      time.Time
+	watched      context.Context // that wakes the session when it is done
+	forget       func() bool     // ends that
 	nextProgress time.Time
 	report       report
 }
@@ -83,10 +90,9 @@ func (d *Dispatcher) Walk(actions Actions) *Walk {
 		d:     d,
 		parts: make([]part, len(d.slots)),
 		sess:  Session{ID: d.lastID.Add(1), Actions: actions},
-		done:  make(chan *call, len(d.slots)),
-		timer: time.NewTimer(time.Hour),
+		wake:  make(chan *call, len(d.slots)+1), // with room for all, and for one ring
 	}
-	w.timer.Stop()
+	w.alarm = time.AfterFunc(time.Hour, w.ring)
 	w.env.Session = &w.sess
 	w.header = overlay.New(nil)
 	calls := make([]call, len(d.slots))
@@ -108,9 +114,11 @@ func (d *Dispatcher) Walk(actions Actions) *Walk {
 func (p *part) openHooks() {
 	w := p.walk
 	w.first = p.index
-	v := p.ask(StageConnect, runHooks)
+	known := &w.d.prompt[p.index]
+	v := p.askWhere(StageConnect, runHooks, known.Load())
 	if v.kind != KindFail {
 		p.hooks = p.call.hooks
+		known.Store(p.hooks.Prompt)
 		return
 	}
 	if p.gone == nil {
@@ -260,6 +268,8 @@ func (w *Walk) Close() {
 		k.end()
 	}
 	w.idle = nil
+	w.alarm.Stop()
+	w.unwatch()
 }
 
 // begin starts the time that all children together have for a stage.
@@ -293,7 +303,7 @@ func (w *Walk) each(ask func(*part) Verdict) Verdict {
 // share returns until when the child at hand may work: the time that is left
 // is split over the children that may still be asked. Those of a group that are
 // asked at the same time have one share.
-func (w *Walk) share() time.Time {
+func (w *Walk) share(now time.Time) time.Time {
 	left, counted := 1, true
 	for i := w.first + 1; i < len(w.parts); i++ {
 		p := &w.parts[i]
@@ -305,7 +315,7 @@ func (w *Walk) share() time.Time {
 			counted = true
 		}
 	}
-	return split(w.until, left)
+	return now.Add(w.until.Sub(now) / time.Duration(left))
 }
 
 // atContent reports whether the content of a message is at hand.
@@ -325,10 +335,4 @@ func (p *part) waits() bool {
 	}
 	// One that may join now is told of earlier stages too.
 	return p.hooks.has(p.walk.stage) || p.When.Holds != nil && !p.in
-}
-
-// split returns the end of the first of n equal shares of the time until then.
-func split(until time.Time, n int) time.Time {
-	now := time.Now()
-	return now.Add(until.Sub(now) / time.Duration(max(n, 1)))
 }

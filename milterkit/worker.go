@@ -12,6 +12,10 @@ import (
 // Hooks run on worker goroutines while their session waits, so that a hook
 // that does not return costs its own timeout and nothing else: the worker and
 // the memory that the hook was shown are then left to it.
+//
+// Hooks that promise to return (Hooks.Prompt) run on the goroutine of the session
+// itself, of a group of them one. To hand a hook to another goroutine wakes another
+// thread, twice, and costs more than most of what else is done for it.
 
 // grace is how long a hook may take to return after its ctx is done, before it
 // is given up.
@@ -34,6 +38,7 @@ type call struct {
 	pieces net.Buffers // of the body, for a Body hook that was not shown them yet
 	headed bool        // the child was told the header
 	live   bool        // it was shown the body
+	prompt bool        // it has promised to return
 	edits  Edits
 
 	// Of the session that waits.
@@ -123,7 +128,7 @@ func (c *call) invoke(wanted *bool) {
 // child's part ends here.
 func (c *call) finish() bool {
 	if c.state.CompareAndSwap(callRunning, callReturned) {
-		c.part.walk.done <- c
+		c.part.walk.wake <- c
 		return true
 	}
 	c.part.walk.d.givenUp[c.part.index].Add(-1)
@@ -143,12 +148,18 @@ func (c *call) closeHooks() {
 // over reports whether the hook was told to stop.
 func (c *call) over() bool { return c.ctx.Err() != nil }
 
-// start sets a hook going on a worker.
+// start sets a hook going: on a worker, or, where it has promised to return, here,
+// as soon as the session waits.
 func (w *Walk) start(c *call) {
-	if c.ctx == nil || !c.ctx.pristine() || c.ctx.parent != w.ctx {
+	if c.ctx == nil || !c.ctx.reuse(w.ctx) {
 		c.ctx = &hookCtx{parent: w.ctx}
 	}
-	c.start, c.stopped = time.Now(), time.Time{}
+	c.stopped = time.Time{}
+	if c.prompt && w.here == nil {
+		w.here = c
+		w.running = append(w.running, running{c, nil})
+		return
+	}
 	c.state.Store(callRunning)
 	var k *worker
 	if n := len(w.idle); n > 0 {
@@ -160,7 +171,8 @@ func (w *Walk) start(c *call) {
 	k.jobs <- c
 }
 
-// running is a call and the worker that it runs on.
+// running is a call and the worker that it runs on; nil: it runs on the session's
+// own goroutine.
 type running struct {
 	*call
 	worker *worker
@@ -169,34 +181,127 @@ type running struct {
 // await waits until every hook under way has returned or is given up. While it
 // waits it has the MTA told every now and then that work is going on.
 func (w *Walk) await() {
-	done := w.ctx.Done()
+	if len(w.running) == 0 {
+		return
+	}
+	w.watch()
+	if w.here != nil {
+		w.runHere()
+	}
 	for len(w.running) > 0 {
-		due := w.nextProgress
-		for _, r := range w.running {
-			if d := r.due(); d.Before(due) {
-				due = d
-			}
-		}
-		w.timer.Reset(time.Until(due))
-		select {
-		case c := <-w.done:
+		w.setAlarm()
+		if c := <-w.wake; c != nil {
 			w.returned(c)
-		case <-w.timer.C:
-			w.expire(time.Now())
-		case <-done:
-			done = nil
-			for _, r := range w.running {
-				r.stop()
-			}
+		} else {
+			w.tick()
 		}
 	}
-	w.timer.Stop()
 	// One worker a session is kept; a group's others have done their work.
 	for len(w.idle) > 1 {
 		k := w.idle[len(w.idle)-1]
 		w.idle = w.idle[:len(w.idle)-1]
 		k.end()
 	}
+}
+
+// runHere runs a hook on this goroutine. Meanwhile the alarm's does what the
+// session does when it waits.
+func (w *Walk) runHere() {
+	w.mu.Lock()
+	w.away = true
+	if w.ctx.Err() != nil {
+		w.tick()
+	}
+	w.setAlarm()
+	w.mu.Unlock()
+	w.here.invokeHere()
+	w.mu.Lock()
+	w.away = false
+	w.mu.Unlock()
+	c := w.here
+	w.here = nil
+	w.returned(c)
+}
+
+// invokeHere runs the hook.
+func (c *call) invokeHere() {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			c.verdict = Fail(&PanicError{Value: r, Stack: debug.Stack()})
+		}
+	}()
+	c.verdict = c.run(c)
+}
+
+// ring wakes the session, if it waits, or does its work while a hook has it. It is
+// called by other goroutines.
+func (w *Walk) ring() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.away {
+		w.tick()
+		w.setAlarm()
+		return
+	}
+	select {
+	case w.wake <- nil:
+	default: // it will wake up anyway
+	}
+}
+
+// tick does what is due.
+func (w *Walk) tick() {
+	now := time.Now()
+	if !now.Before(w.alarmAt) {
+		w.alarmAt = time.Time{} // it has rung
+	}
+	if w.ctx.Err() != nil {
+		for _, r := range w.running {
+			r.stop()
+		}
+	}
+	w.expire(now)
+}
+
+// watch has the session woken when the ctx at hand is done. For a ctx that lasts
+// from stage to stage that is set up once.
+func (w *Walk) watch() {
+	if w.ctx.Done() == nil {
+		return
+	}
+	if w.ctx != w.watched {
+		w.unwatch()
+		w.watched = w.ctx
+		w.forget = context.AfterFunc(w.ctx, w.ring)
+	}
+	if w.ctx.Err() != nil {
+		w.ring()
+	}
+}
+
+func (w *Walk) unwatch() {
+	if w.forget != nil {
+		w.forget()
+	}
+	w.watched, w.forget = nil, nil
+}
+
+// setAlarm sees to it that the session is woken when something is due. An alarm
+// that rings earlier is left as it is: nearly always the hook has returned long
+// before, and the next one is due later.
+func (w *Walk) setAlarm() {
+	due := w.nextProgress
+	for _, r := range w.running {
+		if d := r.due(); d.Before(due) && (r.worker != nil || r.stopped.IsZero()) {
+			due = d
+		}
+	}
+	if !w.alarmAt.IsZero() && !w.alarmAt.After(due) && w.alarmAt.After(w.running[0].start) {
+		return
+	}
+	w.alarmAt = due
+	w.alarm.Reset(time.Until(due))
 }
 
 func (k *worker) end() {
@@ -215,15 +320,15 @@ func (c *call) stop() {
 // returned takes a hook that has come back out of those under way.
 func (w *Walk) returned(c *call) {
 	i := slices.IndexFunc(w.running, func(r running) bool { return r.call == c })
-	w.idle = append(w.idle, w.running[i].worker)
+	if k := w.running[i].worker; k != nil {
+		w.idle = append(w.idle, k)
+	}
 	w.running = slices.Delete(w.running, i, i+1)
 	c.part.answer = c.verdict
-	if !c.stopped.IsZero() {
+	if !c.stopped.IsZero() || w.ctx.Err() != nil { // it may have seen that before we did
 		c.part.answer = Fail(w.stopReason())
 	}
-	if !c.ctx.pristine() {
-		c.ctx.cancel()
-	}
+	c.ctx.release()
 	c.part.spent += time.Since(c.start)
 }
 
@@ -245,7 +350,7 @@ func (w *Walk) expire(now time.Time) {
 			r.stop()
 			return false
 		}
-		return w.giveUp(r.call)
+		return r.worker != nil && w.giveUp(r.call)
 	})
 	if !now.Before(w.nextProgress) {
 		w.nextProgress = now.Add(progressEvery)
