@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -24,35 +24,43 @@ type conn struct {
 	session milterkit.Verdict
 
 	link
-	out []byte // frames to be written
+	output
 }
 
 // A link is what is known of one connection.
 type link struct {
 	nc     net.Conn
+	cut    func() // ends reads and writes at once
+	ear    *ear
 	r      *wire.Reader
 	small  []byte // the reader's buffer between messages
 	answer wire.Negotiation
 	lists  map[milterkit.Stage][]string // the macros it has asked for
 
-	vec  net.Buffers // what is being written, of parts
-	part [2][]byte
-
-	owed int  // replies that are still to come
-	now  byte // the command that is being answered
-	skip byte // the command of which it wants no more, until there was another one
+	due  []due // the replies that are still to come, in order
+	owed int   // how many they are
+	now  byte  // the command that is being answered
+	skip byte  // the command of which it wants no more, until there was another one
 
 	used      bool // it was told of a message before
 	inMessage bool // it was told MAIL
 	message
 }
 
+// due are replies to commands of one kind.
+type due struct {
+	cmd byte
+	n   int
+}
+
 // message is what is known of the message under way.
 type message struct {
-	said  milterkit.Verdict // what the milter has said of it for good
-	hold  *milterkit.Edit   // a quarantine that it asked for before the end
-	begun bool              // it was shown some of the body
-	lost  bool              // we do not know any more which reply is the next
+	said   milterkit.Verdict // what the milter has said of it for good
+	hold   *milterkit.Edit   // a quarantine that it asked for before the end
+	begun  bool              // it was shown some of the body
+	partly bool              // some of the content was sent before its end was there
+	ended  bool              // it has said its last word
+	lost   bool              // we do not know any more which reply is the next
 }
 
 // Bounds, in bytes and replies.
@@ -68,12 +76,11 @@ const (
 	maxEdits   = 4 << 20
 	editCost   = 128
 
-	// So many commands may be under way before their replies are read, and so
-	// many bytes of them: few enough that neither end ever waits for the other
-	// to read.
-	maxOwed     = 64
-	maxOut      = 32 << 10
-	maxOwedBody = 4
+	// So many commands may be under way before their replies are read: few
+	// enough that neither end ever waits for the other to read. And so many
+	// bytes are gathered before they are written.
+	maxOwed = 64
+	maxOut  = 256 << 10
 )
 
 // goodbyeTimeout bounds the wait for room for what nobody answers. It is shorter
@@ -102,8 +109,7 @@ func (c *conn) do(ctx context.Context, cmd byte, talk func() (milterkit.Verdict,
 		return milterkit.Continue
 	}
 	c.now, c.skip = cmd, 0
-	nc := c.nc
-	release := context.AfterFunc(ctx, func() { nc.SetDeadline(aLongTimeAgo) })
+	release := afterFunc(ctx, c.cut)
 	v, err := talk()
 	if !release() {
 		err = fmt.Errorf("told to stop: %w", context.Cause(ctx))
@@ -113,6 +119,17 @@ func (c *conn) do(ctx context.Context, cmd byte, talk func() (milterkit.Verdict,
 		return milterkit.Fail(explain(err))
 	}
 	return c.keep(cmd, v)
+}
+
+// afterFunc is context.AfterFunc. The ctx of a hook has a method of that name,
+// which costs much less.
+func afterFunc(ctx context.Context, f func()) (stop func() bool) {
+	if h, ok := ctx.(interface {
+		AfterFunc(func()) func() bool
+	}); ok {
+		return h.AfterFunc(f)
+	}
+	return context.AfterFunc(ctx, f)
 }
 
 // keep remembers a verdict that holds for more than the command at hand: a
@@ -157,16 +174,8 @@ func (c *conn) hangUp() {
 		c.nc.Close()
 	}
 	c.link = link{}
-	c.shrink()
-}
-
-// shrink empties the frames to be written, and keeps no more than a little
-// memory for the next ones.
-func (c *conn) shrink() {
-	c.out = c.out[:0]
-	if cap(c.out) > idleBuffer {
-		c.out = nil
-	}
+	c.output.clear()
+	c.output.shrink()
 }
 
 // ensure opens the connection, if there is none. It reports whether that is new.
@@ -204,7 +213,7 @@ func tellsOfDown(err error) bool {
 
 // usable reports whether the connection is there, and the milter silent on it.
 func (c *conn) usable() bool {
-	return c.nc != nil && !c.lost && c.owed == 0 && c.r.Buffered() == 0 && quiet(c.nc) == nil
+	return c.nc != nil && !c.lost && c.owed == 0 && c.r.Buffered() == 0 && c.ear.quiet() == nil
 }
 
 // macros appends the macros of a stage, as they go before its command. They
@@ -216,32 +225,28 @@ func (c *conn) macros(cmd byte, s *milterkit.Session, at milterkit.Stage) {
 	if cmd == wire.CmdData && c.answer.Version < 4 || cmd == wire.CmdUnknown && c.answer.Version < 3 {
 		return
 	}
-	pairs := s.Macros(at)
+	out, n := wire.BeginMacros(c.out, cmd), 0
 	if names := c.lists[at]; len(names) > 0 {
-		pairs = listed(names, pairs)
+		for _, want := range names {
+			for name, value := range s.Macros(at) {
+				if bareName(name) == bareName(want) {
+					out, n = wire.AppendMacro(out, want, value), n+1
+					break
+				}
+			}
+		}
+	} else {
+		for name, value := range s.Macros(at) {
+			out, n = wire.AppendMacro(out, name, value), n+1
+		}
 	}
-	for range pairs {
-		c.out = wire.AppendMacros(c.out, cmd, pairs)
-		return
+	if n > 0 {
+		c.out = wire.EndMacros(out, len(c.out))
 	}
 }
 
-// listed yields the pairs whose names are on a list.
-func listed(names []string, pairs iter.Seq2[string, string]) iter.Seq2[string, string] {
-	return func(yield func(string, string) bool) {
-		for _, name := range names {
-			for n, value := range pairs {
-				if strings.Trim(n, "{}") != strings.Trim(name, "{}") {
-					continue
-				}
-				if !yield(name, value) {
-					return
-				}
-				break
-			}
-		}
-	}
-}
+// bareName returns a macro's name without its braces.
+func bareName(name string) string { return strings.Trim(name, "{}") }
 
 // shown reports whether the milter is to be sent a command.
 func (c *conn) shown(cmd byte) bool {
@@ -254,28 +259,38 @@ func (c *conn) wants(cmd byte) bool {
 		return false
 	}
 	if nr := wire.NoReply(cmd); nr == 0 || c.answer.Steps&nr == 0 {
-		c.owed++
+		c.expect(cmd)
 	}
 	return true
 }
 
-// flush writes what has been appended, and after it body, whose frame begins
-// there. Where no answer is due, none may have come.
-func (c *conn) flush(body []byte) error {
-	if len(c.out) == 0 {
+// expect notes that a reply to a command is to come.
+func (c *conn) expect(cmd byte) {
+	c.owed++
+	if last := len(c.due) - 1; last >= 0 && c.due[last].cmd == cmd {
+		c.due[last].n++
+		return
+	}
+	c.due = append(c.due, due{cmd, 1})
+}
+
+// settle notes that the next reply has come.
+func (c *conn) settle() {
+	c.owed--
+	if c.due[0].n--; c.due[0].n == 0 {
+		c.due = slices.Delete(c.due, 0, 1)
+	}
+}
+
+// flush writes what has been appended. Where no answer is due, none may have come.
+func (c *conn) flush() error {
+	if c.output.len() == 0 {
 		return nil
 	}
 	if err := c.silent(); err != nil {
 		return err
 	}
-	c.part = [2][]byte{c.out, body}
-	c.vec = c.part[:1]
-	if len(body) > 0 {
-		c.vec = c.part[:2]
-	}
-	_, err := c.vec.WriteTo(c.nc)
-	c.out, c.part = c.out[:0], [2][]byte{}
-	return err
+	return c.writeTo(c.nc)
 }
 
 // silent returns an error where no answer is due and one has come all the same,
@@ -284,7 +299,7 @@ func (c *conn) silent() error {
 	if c.owed > 0 {
 		return nil
 	}
-	return quiet(c.nc)
+	return c.ear.quiet()
 }
 
 // tell is flush for what nobody answers. What there is room for, nearly always
@@ -294,30 +309,49 @@ func (c *conn) tell() error {
 	if err := c.silent(); err != nil {
 		return err
 	}
-	n := writeAtOnce(c.nc, c.out)
+	n := c.ear.writeAtOnce(c.out)
 	if c.out = c.out[:copy(c.out, c.out[n:])]; len(c.out) == 0 {
 		return nil
 	}
 	c.nc.SetWriteDeadline(time.Now().Add(goodbyeTimeout))
 	defer c.nc.SetWriteDeadline(time.Time{})
-	return c.flush(nil)
+	return c.writeTo(c.nc)
 }
 
-// ask reads replies until the milter owes none. The first one that is not
-// continue is the answer. What nobody answers is written with the next command
-// that has an answer.
+// ask writes what there is, if it has an answer, and reads replies until the
+// milter owes none. The first one that is not continue is the answer. What nobody
+// answers is written with the next command that has an answer.
 func (c *conn) ask(ctx context.Context) (milterkit.Verdict, error) {
-	if c.owed > 0 || len(c.out) >= maxOut {
-		if err := c.flush(nil); err != nil {
-			return milterkit.Continue, err
-		}
+	if c.owed == 0 && c.output.len() < maxOut {
+		return milterkit.Continue, nil
+	}
+	if err := c.flush(); err != nil {
+		return milterkit.Continue, err
 	}
 	return c.collect(ctx, 0)
+}
+
+// room is called between commands that need not wait for each other's answers.
+// It keeps what is under way within bounds.
+func (c *conn) room(ctx context.Context) (milterkit.Verdict, error) {
+	left := maxOwed / 2
+	switch {
+	case c.m.Lockstep:
+		left = 0
+	case c.owed < maxOwed && c.output.len() < maxOut:
+		return milterkit.Continue, nil
+	}
+	c.partly = true
+	if err := c.flush(); err != nil {
+		return milterkit.Continue, err
+	}
+	return c.collect(ctx, left)
 }
 
 // collect reads replies until the milter owes at most left more.
 func (c *conn) collect(ctx context.Context, left int) (milterkit.Verdict, error) {
 	for c.owed > left {
+		c.now = c.due[0].cmd
 		f, err := c.r.Next()
 		if err != nil {
 			return milterkit.Continue, err
@@ -341,7 +375,7 @@ func (c *conn) collect(ctx context.Context, left int) (milterkit.Verdict, error)
 		if err != nil {
 			return v, err
 		}
-		c.owed--
+		c.settle()
 		if v != milterkit.Continue {
 			// Whether it answers what it was sent after that nobody knows.
 			c.lost = c.owed > 0
@@ -361,21 +395,24 @@ func (c *conn) settled() error {
 }
 
 // reset tells the milter that the message is over. It is told after each
-// message, as Postfix does.
+// message, as Postfix does: at once where that came to no end, and else with what
+// it is told next, as Sendmail does not tell it at all then.
 func (c *conn) reset() {
-	switch {
-	case c.nc == nil || !c.inMessage:
-	case c.lost || c.owed > 0:
-		c.hangUp()
-	default:
-		c.used, c.inMessage, c.message, c.skip = true, false, message{}, 0
-		c.out = wire.AppendFrame(c.out, wire.CmdAbort, nil)
-		if c.tell() != nil || !c.r.SetBuffer(c.small) {
-			c.hangUp()
-			return
-		}
-		c.shrink()
+	if c.nc == nil || !c.inMessage {
+		return
 	}
+	ended := c.ended
+	if c.lost || c.owed > 0 || len(c.pieces) > 0 { // or it was told half of something
+		c.hangUp()
+		return
+	}
+	c.used, c.inMessage, c.message, c.skip = true, false, message{}, 0
+	c.out = wire.AppendFrame(c.out, wire.CmdAbort, nil)
+	if !ended && c.tell() != nil || !c.r.SetBuffer(c.small) {
+		c.hangUp()
+		return
+	}
+	c.output.shrink()
 }
 
 // close says goodbye.

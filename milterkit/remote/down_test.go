@@ -19,7 +19,7 @@ import (
 
 // obliging is the far end of a pipe that says continue to all.
 func obliging() net.Conn {
-	near, far := net.Pipe()
+	near, far := Pipe()
 	go func() {
 		defer far.Close()
 		r := wire.NewReader(far, nil)
@@ -97,7 +97,7 @@ func TestDeafMilterIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newChild(t, "", "")
 		r.child.Dial = func(context.Context, string, string) (net.Conn, error) {
-			near, far := net.Pipe()
+			near, far := Pipe()
 			go func() {
 				b := make([]byte, 100)
 				for {

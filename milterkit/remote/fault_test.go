@@ -125,7 +125,11 @@ func newGatheringRig(t *testing.T, f *Filter) *rig {
 func TestAnswerTooManyIsNotTakenForTheVerdict(t *testing.T) {
 	t.Parallel()
 	for _, cmd := range []byte{wire.CmdRcpt, wire.CmdData, wire.CmdHeader, wire.CmdBody} {
-		for _, steps := range []wire.Steps{0, wire.NoReply(cmd)} {
+		for _, kind := range []struct {
+			steps    wire.Steps
+			lockstep bool
+		}{{}, {wire.NoReply(cmd), false}, {0, true}, {wire.NoReply(cmd), true}} {
+			steps, lockstep := kind.steps, kind.lockstep
 			a := Answer{Nth: 1, After: Frame(wire.RepContinue, "")}
 			if steps != 0 {
 				a = Answer{Nth: 1, Always: true}
@@ -134,6 +138,7 @@ func TestAnswerTooManyIsNotTakenForTheVerdict(t *testing.T) {
 				cmd:         {a},
 				wire.CmdEOM: {{Text: "550 5.7.1 spam"}},
 			}}})
+			r.child.Lockstep = lockstep
 			var nc *net.UnixConn
 			r.child.Dial = func(_ context.Context, _, addr string) (_ net.Conn, err error) {
 				nc, err = net.DialUnix("unix", nil, &net.UnixAddr{Name: addr, Net: "unix"})
@@ -143,8 +148,12 @@ func TestAnswerTooManyIsNotTakenForTheVerdict(t *testing.T) {
 			letter := func() milterkit.Verdict {
 				r.walk.Header([]byte("Subject"), []byte(" hello"))
 				r.walk.EndOfHeader(t.Context())
-				r.walk.Body(t.Context(), []byte("text\r\n"))
+				body := []byte("text\r\n")
 				if cmd == wire.CmdBody {
+					body = make([]byte, wire.MaxBody) // it is sent as it arrives
+				}
+				r.walk.Body(t.Context(), body)
+				if cmd == wire.CmdBody && (!lockstep || steps != 0) {
 					waitForAnswer(t, nc)
 				}
 				return r.walk.EndOfMessage(t.Context()).Verdict
@@ -156,7 +165,7 @@ func TestAnswerTooManyIsNotTakenForTheVerdict(t *testing.T) {
 				}
 			}
 			if v != tryAgain {
-				t.Errorf("%s, steps %#x: %v, want %v", Word(cmd), uint32(steps), v, tryAgain)
+				t.Errorf("%s, steps %#x, lockstep %t: %v, want %v", Word(cmd), uint32(steps), lockstep, v, tryAgain)
 			}
 		}
 	}

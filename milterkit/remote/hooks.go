@@ -72,20 +72,20 @@ func (c *conn) resume(ctx context.Context, s *milterkit.Session, helo bool) (mil
 // mail begins a message. A connection that has seen one before may be closed by
 // the milter at this very moment; then there is another try.
 func (c *conn) mail(ctx context.Context, e *milterkit.Envelope) milterkit.Verdict {
-	used := c.used
-	v := c.tellMail(ctx, e)
+	v, used := c.tellMail(ctx, e)
 	if used && errors.Is(v.Err(), errClosed) && ctx.Err() == nil {
-		v = c.tellMail(ctx, e)
+		v, _ = c.tellMail(ctx, e)
 	}
 	return v
 }
 
-func (c *conn) tellMail(ctx context.Context, e *milterkit.Envelope) milterkit.Verdict {
+// tellMail also reports whether the connection has seen a message before.
+func (c *conn) tellMail(ctx context.Context, e *milterkit.Envelope) (v milterkit.Verdict, used bool) {
 	if v, ok := c.resume(ctx, e.Session, true); !ok {
-		return v
+		return v, false
 	}
-	c.inMessage = true
-	return c.tellAddress(ctx, e, wire.CmdMail, milterkit.StageMail, e.Sender)
+	c.inMessage, used = true, c.used
+	return c.tellAddress(ctx, e, wire.CmdMail, milterkit.StageMail, e.Sender), used
 }
 
 func (c *conn) rcpt(ctx context.Context, e *milterkit.Envelope, to milterkit.Address) milterkit.Verdict {
@@ -146,23 +146,24 @@ func (c *conn) unknown(ctx context.Context, s *milterkit.Session, line string) m
 	})
 }
 
-// header sends the header in few writes; the replies to its fields are read
-// when they have gathered.
+// header tells of the header. The replies to it are read with those to what
+// follows: an MTA has all of a message before it tells of any, so that a milter
+// cannot tell the difference, but for a Lockstep one.
 func (c *conn) header(ctx context.Context, m *milterkit.Message) milterkit.Verdict {
 	return c.do(ctx, wire.CmdHeader, func() (milterkit.Verdict, error) {
+		c.grow()
 		if v, err := c.fields(ctx, m); err != nil || v != milterkit.Continue {
 			return v, err
 		}
-		c.now = wire.CmdEOH
 		c.macros(wire.CmdEOH, m.Session, milterkit.StageHeader)
 		if c.wants(wire.CmdEOH) {
 			c.out = wire.AppendFrame(c.out, wire.CmdEOH, nil)
 		}
-		return c.ask(ctx)
+		return c.room(ctx)
 	})
 }
 
-// fields sends the fields of the header. Replies may be left to be read.
+// fields tells of the fields of the header.
 func (c *conn) fields(ctx context.Context, m *milterkit.Message) (milterkit.Verdict, error) {
 	if !c.shown(wire.CmdHeader) {
 		return milterkit.Continue, nil
@@ -173,14 +174,8 @@ func (c *conn) fields(ctx context.Context, m *milterkit.Message) (milterkit.Verd
 		}
 		c.wants(wire.CmdHeader)
 		c.out = wire.AppendHeader(c.out, f.Name, c.sentValue(f.Value))
-		if c.owed < maxOwed && len(c.out) < maxOut {
-			continue
-		}
-		if v, err := c.ask(ctx); err != nil || v != milterkit.Continue {
+		if v, err := c.room(ctx); err != nil || v != milterkit.Continue || c.skip == wire.CmdHeader {
 			return v, err
-		}
-		if c.skip != 0 {
-			break
 		}
 	}
 	return milterkit.Continue, nil
@@ -195,8 +190,10 @@ func (c *conn) sentValue(value []byte) []byte {
 	return value
 }
 
-// body sends a piece of the body from where it stands. Its reply is read when a
-// few more have been sent, so that the milter works while more arrives.
+// body tells of a piece of the body, from where it stands. Where the message has
+// arrived the piece stays there, and is written with what follows. Where it has
+// not, it is written now, and the replies are read when a few are due, so that
+// the milter works while more arrives.
 func (c *conn) body(ctx context.Context, m *milterkit.Message, piece []byte) milterkit.Verdict {
 	if !c.shown(wire.CmdBody) {
 		return milterkit.Continue
@@ -206,39 +203,48 @@ func (c *conn) body(ctx context.Context, m *milterkit.Message, piece []byte) mil
 			c.macros(wire.CmdBody, m.Session, milterkit.StageBody)
 			c.begun = true
 		}
-		for len(piece) > 0 && c.skip == 0 {
+		for len(piece) > 0 && c.skip != wire.CmdBody {
 			n := min(len(piece), wire.MaxBody)
 			c.wants(wire.CmdBody)
 			c.out = wire.AppendFrameHeader(c.out, wire.CmdBody, n)
-			if err := c.flush(piece[:n]); err != nil {
-				return milterkit.Continue, err
-			}
+			c.appendPiece(piece[:n:n])
 			piece = piece[n:]
-			if v, err := c.collect(ctx, maxOwedBody-1); err != nil || v != milterkit.Continue {
+			if v, err := c.room(ctx); err != nil || v != milterkit.Continue {
 				return v, err
 			}
 		}
-		return milterkit.Continue, nil
+		if m.Complete() {
+			return milterkit.Continue, nil
+		}
+		c.partly = true
+		return milterkit.Continue, c.flush()
 	})
 }
 
 // endOfMessage ends the message and takes the milter's edits.
 func (c *conn) endOfMessage(ctx context.Context, m *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
 	v := c.do(ctx, wire.CmdEOM, func() (milterkit.Verdict, error) {
-		// The replies to pieces of the body come first; an edit among them is
-		// out of turn. When they are there nothing more may come before the end
-		// is told: it would pass for the verdict on the message.
-		c.now = wire.CmdBody
-		if v, err := c.collect(ctx, 0); err != nil || v != milterkit.Continue {
+		if c.partly {
+			// It costs little to have the replies first. When they are there
+			// nothing more may come before the end is told: it would pass for the
+			// verdict on the message.
+			if err := c.flush(); err != nil {
+				return milterkit.Continue, err
+			}
+			if v, err := c.collect(ctx, 0); err != nil || v != milterkit.Continue {
+				return v, err
+			}
+		}
+		c.macros(wire.CmdEOM, m.Session, milterkit.StageMessage)
+		c.out = wire.AppendFrame(c.out, wire.CmdEOM, nil)
+		if err := c.flush(); err != nil {
+			return milterkit.Continue, err
+		}
+		c.expect(wire.CmdEOM)
+		if v, err := c.collect(ctx, 1); err != nil || v != milterkit.Continue {
 			return v, err
 		}
 		c.now = wire.CmdEOM
-		c.macros(wire.CmdEOM, m.Session, milterkit.StageMessage)
-		c.out = wire.AppendFrame(c.out, wire.CmdEOM, nil)
-		if err := c.flush(nil); err != nil {
-			return milterkit.Continue, err
-		}
-		c.owed++
 		return c.outcome(ctx, e)
 	})
 	if c.hold != nil {
@@ -274,7 +280,9 @@ func (c *conn) outcome(ctx context.Context, e *milterkit.Edits) (milterkit.Verdi
 			e.Append(edit)
 		case !ok:
 			v, err := c.verdict(f)
-			if c.owed--; err == nil && body.begun {
+			c.settle()
+			c.ended = err == nil
+			if err == nil && body.begun {
 				e.Append(milterkit.Edit{Op: milterkit.OpReplaceBody, Body: body.pieces})
 			}
 			return v, errors.Join(err, c.settled())

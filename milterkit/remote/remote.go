@@ -48,8 +48,16 @@ type Milter struct {
 	// DefaultConnectTimeout.
 	ConnectTimeout time.Duration
 
-	// Dial opens a connection. Nil: net.Dialer.
+	// Dial opens a connection. Nil: net.Dialer. The connection must have room
+	// for some KiB that are not read yet, each way, as sockets do.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	// Lockstep has the milter's answer to each field of the header and each piece
+	// of the body waited for before the next is sent, as MTAs do. Without it the
+	// whole content of a message is sent ahead, and the answers are read after
+	// it: a milter cannot tell the difference, unless it takes what comes after
+	// a verdict for something else. An answer too many is found sooner with it.
+	Lockstep bool
 
 	// Logger is told when the milter goes and comes back. Nil: slog.Default().
 	Logger *slog.Logger
@@ -118,6 +126,7 @@ func (m *Milter) Hooks() milterkit.Hooks {
 		Reset:       c.reset,
 		Close:       c.close,
 		Macros:      m.lists,
+		Prompt:      true,
 	}
 }
 
@@ -145,14 +154,20 @@ func (m *Milter) Close() error {
 	return nil
 }
 
+// A lateError says how long a milter had to answer to the negotiation.
+type lateError time.Duration
+
+func (e lateError) Error() string {
+	return fmt.Sprintf("no answer to the negotiation within %v", time.Duration(e))
+}
+
 // open dials the milter and negotiates with it.
 func (m *Milter) open(ctx context.Context, actions milterkit.Actions) (l link, err error) {
 	timeout := m.ConnectTimeout
 	if timeout <= 0 {
 		timeout = DefaultConnectTimeout
 	}
-	late := fmt.Errorf("no answer to the negotiation within %v", timeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, late)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, lateError(timeout))
 	defer cancel()
 	dial := m.Dial
 	if dial == nil {
@@ -175,7 +190,8 @@ func (m *Milter) open(ctx context.Context, actions milterkit.Actions) (l link, e
 	case err != nil:
 		return l, err
 	}
-	release := context.AfterFunc(ctx, func() { nc.SetDeadline(aLongTimeAgo) })
+	cut := func() { nc.SetDeadline(aLongTimeAgo) }
+	release := context.AfterFunc(ctx, cut)
 	l, err = m.negotiate(nc, actions)
 	if !release() {
 		err = context.Cause(ctx)
@@ -184,6 +200,7 @@ func (m *Milter) open(ctx context.Context, actions milterkit.Actions) (l link, e
 		nc.Close()
 		return link{}, err
 	}
+	l.cut = cut
 	return l, nil
 }
 
@@ -195,7 +212,7 @@ func (m *Milter) negotiate(nc net.Conn, actions milterkit.Actions) (link, error)
 		Actions: actions&wire.AllActions | wire.ActSetMacros,
 		Steps:   wire.AllSteps,
 	}
-	l := link{nc: nc, small: make([]byte, idleBuffer)}
+	l := link{nc: nc, ear: newEar(nc), small: make([]byte, idleBuffer)}
 	l.r = wire.NewReader(nc, l.small)
 	if _, err := nc.Write(offer.Append(nil)); err != nil {
 		return l, fmt.Errorf("negotiation: %w", explain(err))

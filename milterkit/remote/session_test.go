@@ -260,7 +260,8 @@ func TestUnknownCommandBetweenMessagesDoesNotMindAClosedConnection(t *testing.T)
 				return
 			case f.Code == wire.CmdNegotiate:
 				nc.Write(wire.Negotiation{Version: 6}.Append(nil))
-			case f.Code == wire.CmdAbort:
+			case f.Code == wire.CmdEOM:
+				nc.Write(Frame(wire.RepContinue, ""))
 				nc.Close()
 				closed <- true
 				return
@@ -368,7 +369,7 @@ func TestClientOfNoFamily(t *testing.T) {
 // commands, and then neither reads nor writes.
 func hung(replies int) func(context.Context, string, string) (net.Conn, error) {
 	return func(context.Context, string, string) (net.Conn, error) {
-		near, far := net.Pipe()
+		near, far := Pipe()
 		go func() {
 			r := wire.NewReader(far, nil)
 			if _, err := r.Next(); err != nil {
