@@ -113,31 +113,72 @@ func chainGoals(t bench.Taken) []bench.Goal {
 	}
 }
 
-// slowOnes has children that take their time at the end of a message, together.
+// slowOnes has children that take their time at the end of a message.
 func (r *run) slowOnes() error {
-	for _, load := range []struct {
-		children int
-		delay    time.Duration
-		limit    float64 // milliseconds
-	}{{5, 20 * time.Millisecond, 30}, {3, 5 * time.Millisecond, 6.5}} {
-		for _, n := range []int{1, 8} {
-			p := point("short", n, load.children)
-			p.Delay, p.Together = load.delay, true
-			t, err := r.at(p)
-			if err != nil {
-				return err
-			}
-			r.goal(slowGoal(t, load.limit))
+	for _, n := range []int{1, 8} {
+		t, err := r.slow(5, 20*time.Millisecond, n)
+		if err != nil {
+			return err
 		}
+		r.goal(slowGoal(t, 30))
+		if t, err = r.slow(3, 5*time.Millisecond, n); err != nil {
+			return err
+		}
+		r.goal(slowestGoal(t, 1.5))
 	}
 	return nil
 }
 
-// slowGoal is about the time of a session in milliseconds: that of the slowest
-// child, and little more.
+// oneAlone is the contestant that is one of some slow filters, asked alone.
+const oneAlone = "one of them, direct"
+
+// slow holds the contest of filters that are slow: one after another, together
+// behind milterkit, and one of them alone.
+func (r *run) slow(children int, delay time.Duration, sessions int) (bench.Taken, error) {
+	p := point("short", sessions, children)
+	p.Delay, p.Together = delay, true
+	addrs, part, err := r.lab.Filters(r.ctx, bench.Filters{Count: children, Delay: delay})
+	if err != nil {
+		return bench.Taken{}, err
+	}
+	var mux bench.Mux
+	for _, a := range addrs {
+		mux.Children = append(mux.Children, bench.Child{Remote: a, Together: true})
+	}
+	at, between, err := r.lab.Milterkit(r.ctx, mux)
+	if err != nil {
+		return bench.Taken{}, err
+	}
+	filters := []*bench.Part{part}
+	return r.hold(p.String(), p, []*bench.Contestant{
+		{Name: bench.Direct, Addrs: addrs, Filters: filters},
+		{Name: oneAlone, Addrs: addrs[:1], Filters: filters},
+		{Name: bench.Milterkit, Addrs: []bench.Addr{at}, Between: between, Filters: filters},
+	})
+}
+
+// inMilliseconds is the time that half of the sessions take at most.
+func inMilliseconds(s *bench.Sample) float64 { return 1e3 * bench.P50(s) }
+
+// slowGoal is about the time of a session in milliseconds.
 func slowGoal(t bench.Taken, limit float64) bench.Goal {
 	what := fmt.Sprintf("%d filters that take %v each, together, %s: a session (p50)", t.Point.Children, t.Point.Delay, sessions(t.Point))
-	return below(what, t.Of(bench.Milterkit, func(s *bench.Sample) float64 { return 1e3 * bench.P50(s) }), limit, " ms")
+	return below(what, t.Of(bench.Milterkit, inMilliseconds), limit, " ms")
+}
+
+// slowestGoal is about what a session takes longer than with the slowest of the
+// filters alone, without milterkit.
+func slowestGoal(t bench.Taken, limit float64) bench.Goal {
+	var more []float64
+	for i := range min(len(t.Results[bench.Milterkit]), len(t.Results[oneAlone])) {
+		more = append(more, inMilliseconds(&t.Results[bench.Milterkit][i])-inMilliseconds(&t.Results[oneAlone][i]))
+	}
+	what := fmt.Sprintf("%d filters that take %v each, together, %s: a session (p50), more than with one of them alone",
+		t.Point.Children, t.Point.Delay, sessions(t.Point))
+	g := atMost(what, bench.SpreadOf(more), limit, " ms")
+	g.Note = fmt.Sprintf("%s, and %s with one alone",
+		number(t.Of(bench.Milterkit, inMilliseconds), " ms"), number(t.Of(oneAlone, inMilliseconds), " ms"))
+	return g
 }
 
 // sizes has mails of other sizes past one child, for the plot.

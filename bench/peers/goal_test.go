@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
+
 	"github.com/milterkit/sdk/bench"
 )
 
@@ -70,6 +72,25 @@ func TestChainGoals(t *testing.T) {
 	}
 	if chainGoals(bench.Taken{}) != nil || relayGoals(bench.Taken{}) != nil {
 		t.Error("a goal of a contest that was not held")
+	}
+}
+
+// The time of one filter alone is taken off.
+func TestSlowestGoal(t *testing.T) {
+	times := func(ms int64) []bench.Sample {
+		h := hdrhistogram.New(1, 60_000_000, 3)
+		h.RecordValue(1000 * ms)
+		return []bench.Sample{{Run: bench.Run{Times: h}}}
+	}
+	taken := bench.Taken{Point: point("short", 8, 3), Results: bench.Results{bench.Milterkit: times(8), oneAlone: times(6)}}
+	if g := slowestGoal(taken, 2.1); !g.Held {
+		t.Errorf("%v, want 2 ms to be within 2.1", g)
+	}
+	if g := slowestGoal(taken, 1.9); g.Held {
+		t.Errorf("%v, want 2 ms to be beyond 1.9", g)
+	}
+	if g := slowGoal(taken, 7); g.Held {
+		t.Errorf("%v, want 8 ms to be beyond 7", g)
 	}
 }
 

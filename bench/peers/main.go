@@ -47,10 +47,7 @@ func dispatch(args []string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	report, err := measure(ctx, chosen, *quick)
-	if err != nil {
-		return err
-	}
-	return write(report, os.Stdout, *out)
+	return errors.Join(write(report, os.Stdout, *out), err)
 }
 
 // A section is a group of contests.
@@ -92,17 +89,24 @@ func choose(list string) ([]section, error) {
 	return chosen, nil
 }
 
-// measure runs sections.
+// measure runs sections. What went wrong in one does not keep the others from
+// being measured.
 func measure(ctx context.Context, chosen []section, quick bool) (*bench.Report, error) {
 	r := &run{ctx: ctx, rounds: 7, time: 600 * time.Millisecond}
 	if quick {
 		r.quick, r.rounds, r.time = true, 3, 150*time.Millisecond
 	}
 	r.report = &bench.Report{Machine: bench.ThisMachine(), Began: time.Now()}
+	var errs []error
 	for _, s := range chosen {
+		if ctx.Err() != nil {
+			errs = append(errs, ctx.Err())
+			break
+		}
 		if err := r.section(s); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.name, err)
+			r.say("%s: %v", s.name, err)
+			errs = append(errs, fmt.Errorf("%s: %w", s.name, err))
 		}
 	}
-	return r.report, nil
+	return r.report, errors.Join(errs...)
 }

@@ -18,12 +18,11 @@ import (
 // many is about memory: of many sessions that wait, and of large messages at one
 // time.
 func (r *run) many() error {
-	for _, part := range []func() error{r.crowd, r.idlers, r.large} {
-		if err := part(); err != nil {
-			return err
-		}
+	room, err := r.crowd()
+	if err == nil && room {
+		err = r.idlers()
 	}
-	return nil
+	return errors.Join(err, r.large())
 }
 
 // crowdSize is how many sessions there are at one time, past crowdChildren
@@ -34,13 +33,14 @@ const (
 )
 
 // crowd has many sessions at one time, none of which may go wrong: an error ends
-// the benchmark, a refusal is counted.
-func (r *run) crowd() error {
+// the benchmark, a refusal is counted. It reports whether there is room for so
+// many.
+func (r *run) crowd() (room bool, err error) {
 	few := *r
 	few.rounds = min(r.rounds, 3)
 	t, err := few.at(point("short", crowdSize, crowdChildren))
 	if err != nil || t.Results == nil {
-		return err
+		return false, err
 	}
 	refused := 0
 	for _, s := range t.Results[bench.Milterkit] {
@@ -48,7 +48,7 @@ func (r *run) crowd() error {
 	}
 	r.goal(bench.Goal{What: fmt.Sprintf("%d sessions at one time, %d filters: errors and refusals", crowdSize, crowdChildren),
 		Want: "none", Got: fmt.Sprint(refused), Held: refused == 0})
-	return nil
+	return true, nil
 }
 
 // idleLimit is the memory that milterkit may have for a session that waits.
