@@ -122,12 +122,10 @@ func (c *conn) macros(p []byte) error {
 	if c.w.sameMacros(at, m.All()) {
 		return nil
 	}
-	c.strings = m.Strings(c.strings[:0])
-	list := make([]macro, 0, len(c.strings)/2)
-	for i := 0; i+1 < len(c.strings); i += 2 {
-		list = append(list, macro{c.strings[i], c.strings[i+1]})
+	list := make([]macro, 0, m.Len())
+	for name, value := range m.Strings() {
+		list = append(list, macro{name, value})
 	}
-	clear(c.strings)
 	c.w.sess.macros.set(at, list)
 	return nil
 }

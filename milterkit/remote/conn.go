@@ -196,6 +196,9 @@ func (c *conn) ensure(ctx context.Context, s *milterkit.Session) (fresh bool, er
 		return false, err
 	}
 	c.link = l
+	if c.out == nil {
+		c.out = make([]byte, 0, idleBuffer)
+	}
 	return true, nil
 }
 

@@ -73,7 +73,7 @@ func (o *output) grow() {
 // that is not needed for it.
 func (o *output) shrink() {
 	if cap(o.out) > idleBuffer {
-		rest := append([]byte(nil), o.out...)
+		rest := append(make([]byte, 0, idleBuffer), o.out...)
 		if cap(o.out) == largeOutput {
 			outputs.Put((*[largeOutput]byte)(o.out[:largeOutput]))
 		}

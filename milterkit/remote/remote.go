@@ -28,6 +28,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -154,54 +155,75 @@ func (m *Milter) Close() error {
 	return nil
 }
 
-// A lateError says how long a milter had to answer to the negotiation.
-type lateError time.Duration
-
-func (e lateError) Error() string {
-	return fmt.Sprintf("no answer to the negotiation within %v", time.Duration(e))
-}
-
 // open dials the milter and negotiates with it.
 func (m *Milter) open(ctx context.Context, actions milterkit.Actions) (l link, err error) {
 	timeout := m.ConnectTimeout
 	if timeout <= 0 {
 		timeout = DefaultConnectTimeout
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, lateError(timeout))
-	defer cancel()
-	dial := m.Dial
-	if dial == nil {
-		dial = new(net.Dialer).DialContext
-	}
-	nc, err := dial(ctx, m.Network, m.Addr)
-	busy := errors.Is(err, syscall.EAGAIN)
-	for errors.Is(err, syscall.EAGAIN) && ctx.Err() == nil {
-		// The queue of a unix socket is full: the milter is there, and busy.
-		select {
-		case <-ctx.Done():
-		case <-time.After(dialAgain):
-			nc, err = dial(ctx, m.Network, m.Addr)
-		}
-	}
-	var ne net.Error
-	switch {
-	case busy && errors.As(err, &ne) && ne.Timeout():
-		return l, fmt.Errorf("%w: %w", errBusy, err)
-	case err != nil:
+	by := time.Now().Add(timeout)
+	nc, err := m.dial(ctx, by)
+	if err != nil {
 		return l, err
 	}
 	cut := func() { nc.SetDeadline(aLongTimeAgo) }
-	release := context.AfterFunc(ctx, cut)
+	nc.SetDeadline(by)
+	release := afterFunc(ctx, cut)
 	l, err = m.negotiate(nc, actions)
-	if !release() {
+	switch {
+	case !release():
 		err = context.Cause(ctx)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = fmt.Errorf("no answer to the negotiation within %v", timeout)
 	}
 	if err != nil {
 		nc.Close()
 		return link{}, err
 	}
+	nc.SetDeadline(time.Time{})
 	l.cut = cut
 	return l, nil
+}
+
+// dial opens a connection.
+func (m *Milter) dial(ctx context.Context, by time.Time) (nc net.Conn, err error) {
+	dial := m.Dial
+	switch {
+	case dial != nil:
+	case m.Network == "unix":
+		dial = dialUnix
+	default:
+		dial = new(net.Dialer).DialContext
+	}
+	if m.Dial != nil || m.Network != "unix" {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, by)
+		defer cancel()
+	}
+	for {
+		nc, err = dial(ctx, m.Network, m.Addr)
+		switch {
+		case !errors.Is(err, syscall.EAGAIN):
+			return nc, err
+		case ctx.Err() != nil || !time.Now().Before(by):
+			return nil, fmt.Errorf("%w: %w", errBusy, err)
+		}
+		// The queue of a unix socket is full: the milter is there, and busy.
+		select {
+		case <-ctx.Done():
+		case <-time.After(min(dialAgain, time.Until(by))):
+		}
+	}
+}
+
+// dialUnix dials a unix socket. That never waits: the connection is there at once,
+// or it is known why not. So no watch over ctx is needed.
+func dialUnix(_ context.Context, network, addr string) (net.Conn, error) {
+	nc, err := net.DialUnix(network, nil, &net.UnixAddr{Name: addr, Net: network})
+	if err != nil {
+		return nil, err // not a *net.UnixConn that is nil
+	}
+	return nc, nil
 }
 
 // negotiate agrees with the milter on how it is spoken with. Macro lists are

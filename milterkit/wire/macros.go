@@ -75,13 +75,29 @@ func AppendMacro(dst []byte, name, value string) []byte {
 // EndMacros ends the frame that begins at dst[at] and goes to the end of dst.
 func EndMacros(dst []byte, at int) []byte { return end(dst, at) }
 
-// Strings returns copies of the macros as pairs of strings, name and value in
-// turn, which are safe to keep. All of them stand in one allocation.
-func (m Macros) Strings(pairs []string) []string {
-	text := string(m.pairs)
-	for name, value := range m.All() {
-		pairs = append(pairs, text[:len(name)], text[len(name)+1:][:len(value)])
-		text = text[min(len(name)+len(value)+2, len(text)):]
+// Len returns how many macros there are.
+func (m Macros) Len() (n int) {
+	for range m.All() {
+		n++
 	}
-	return pairs
+	return n
+}
+
+// Strings yields copies of the names and values, which are safe to keep. All of
+// them stand in one allocation.
+func (m Macros) Strings() iter.Seq2[string, string] {
+	text := string(m.pairs)
+	return func(yield func(name, value string) bool) { eachCopy(text, m.pairs, yield) }
+}
+
+// eachCopy is eachPair for text, which is a copy of p.
+func eachCopy(text string, p []byte, yield func(a, b string) bool) {
+	at := 0
+	for name, value := range (Macros{pairs: p}).All() {
+		a, b := at+len(name), at+len(name)+1
+		if !yield(text[at:a], text[b:b+len(value)]) {
+			return
+		}
+		at = b + len(value) + 1
+	}
 }
