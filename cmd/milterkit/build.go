@@ -62,6 +62,7 @@ func build(c *config.Config, log *slog.Logger) (*milterkit.Server, []*remote.Mil
 				Network:        m.Socket.V.Network,
 				Addr:           m.Socket.V.Addr,
 				ConnectTimeout: m.ConnectTimeout.V,
+				Lockstep:       !m.Pipeline.V,
 				Logger:         log,
 			}
 			remotes = append(remotes, child)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/milterkit/sdk/cmd/milterkit/internal/config"
 	"github.com/milterkit/sdk/milterkit"
+	"github.com/milterkit/sdk/milterkit/remote"
 )
 
 func mustBuild(t *testing.T, text string) *milterkit.Server {
@@ -43,6 +44,7 @@ connect_timeout = "3s"
 command_timeout = "4s"
 content_timeout = "5s"
 default_action = "discard"
+pipeline = false
 together = true
 shadow = true
 `)
@@ -56,6 +58,11 @@ shadow = true
 	if len(slots) != 2 || b.Child.Name() != "b" || b.CommandTimeout != 4*time.Second || b.ContentTimeout != 5*time.Second ||
 		b.DefaultAction != milterkit.DefaultDiscard || !b.Together || !b.Shadow {
 		t.Errorf("got %+v", b)
+	}
+	for i, want := range []bool{false, true} {
+		if child := slots[i].Child.(*remote.Milter); child.Lockstep != want {
+			t.Errorf("milter %q: lockstep is %t", child.Name(), child.Lockstep)
+		}
 	}
 }
 

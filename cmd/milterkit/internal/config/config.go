@@ -50,6 +50,7 @@ type Milter struct {
 	CommandTimeout Value[time.Duration]
 	ContentTimeout Value[time.Duration]
 	DefaultAction  Value[milterkit.DefaultAction]
+	Pipeline       Value[bool] // of a remote child
 	Together       Value[bool]
 	Shadow         Value[bool]
 	Enabled        Value[bool]
@@ -127,6 +128,7 @@ func defaultMilter() Milter {
 		CommandTimeout: Value[time.Duration]{V: milterkit.DefaultCommandTimeout},
 		ContentTimeout: Value[time.Duration]{V: milterkit.DefaultContentTimeout},
 		DefaultAction:  Value[milterkit.DefaultAction]{V: milterkit.DefaultTempFail},
+		Pipeline:       Value[bool]{V: true},
 		Enabled:        Value[bool]{V: true},
 	}
 }

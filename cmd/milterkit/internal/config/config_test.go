@@ -134,6 +134,7 @@ command_timeout = "2s"
 content_timeout = "3s"
 default_action = "quarantine"
 when = "authenticated && !local"
+pipeline = false
 together = true
 shadow = true
 enabled = false
@@ -153,7 +154,7 @@ enabled = false
 		t.Errorf("got %+v", s)
 	}
 	m := c.Milters[1]
-	if m.Socket.V != (Socket{"tcp", "localhost:26"}) || m.DefaultAction.V != milterkit.DefaultQuarantine || m.When.V != "authenticated && !local" || !m.Together.V || m.Enabled.V {
+	if m.Socket.V != (Socket{"tcp", "localhost:26"}) || m.DefaultAction.V != milterkit.DefaultQuarantine || m.When.V != "authenticated && !local" || m.Pipeline.V || !m.Together.V || m.Enabled.V {
 		t.Errorf("got %+v", m)
 	}
 	if got := m.Name.From.String(); got != "f:22" {

@@ -80,6 +80,7 @@ func (l *loader) milterKeys(m *Milter) []key {
 		{"command_timeout", into(l, &m.CommandTimeout, duration)},
 		{"content_timeout", into(l, &m.ContentTimeout, duration)},
 		{"default_action", into(l, &m.DefaultAction, tomlfile.Text("tempfail", parseAction))},
+		{"pipeline", into(l, &m.Pipeline, tomlfile.Bool)},
 		{"together", into(l, &m.Together, tomlfile.Bool)},
 		{"shadow", into(l, &m.Shadow, tomlfile.Bool)},
 		{"enabled", into(l, &m.Enabled, tomlfile.Bool)},

@@ -54,6 +54,7 @@ func (m *Milter) settings() section {
 		duration("command_timeout", m.CommandTimeout),
 		duration("content_timeout", m.ContentTimeout),
 		setting{"default_action", m.DefaultAction.V.String(), m.DefaultAction.From},
+		setting{"pipeline", m.Pipeline.V, m.Pipeline.From},
 		setting{"together", m.Together.V, m.Together.From},
 		setting{"shadow", m.Shadow.V, m.Shadow.From},
 		setting{"enabled", m.Enabled.V, m.Enabled.From},

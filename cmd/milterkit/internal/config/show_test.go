@@ -56,7 +56,7 @@ func drawConfig(t *rapid.T) *Config {
 			When:           Value[string]{rapid.SampledFrom([]string{"", "local", "helo ==\n\t\"\\u00e9\" // a\r\n"}).Draw(t, "when"), at},
 			ConnectTimeout: span("connect"), CommandTimeout: span("command"), ContentTimeout: span("content"),
 			DefaultAction: Value[milterkit.DefaultAction]{rapid.SampledFrom([]milterkit.DefaultAction{0, 1, 2, 3, 4}).Draw(t, "action"), at},
-			Together:      flag("together"), Shadow: flag("shadow"), Enabled: flag("enabled"),
+			Pipeline:      flag("pipeline"), Together: flag("together"), Shadow: flag("shadow"), Enabled: flag("enabled"),
 		}
 		m.Together.V = m.Together.V && i > 0
 		if rapid.Bool().Draw(t, "native") {
