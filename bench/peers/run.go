@@ -43,12 +43,18 @@ func (r *run) leaveOut(name string, lacks *missing) {
 	r.report.LeftOut = append(r.report.LeftOut, bench.LeftOut{Name: name, Why: lacks.why, Cure: lacks.cure})
 }
 
-// terms are those of a contest.
+// terms are those of a contest. It is told with a dot for each round.
 func (r *run) terms(title string) bench.Terms {
-	r.say("%s", title)
-	return bench.Terms{Rounds: r.rounds, Time: r.time, Progress: func(round int, c *bench.Contestant) {
-		if round > 0 && round%3 == 0 {
-			r.say("   round %d of %d: %s", round, r.rounds, c.Name)
+	fmt.Fprint(os.Stderr, title, " ")
+	told := 0
+	return bench.Terms{Rounds: r.rounds, Time: r.time, Progress: func(round int, _ *bench.Contestant) {
+		if round == told {
+			return
+		}
+		told = round
+		fmt.Fprint(os.Stderr, ".")
+		if round == r.rounds {
+			fmt.Fprintln(os.Stderr)
 		}
 	}}
 }
