@@ -31,7 +31,7 @@ var allowed = map[string][]string{
 	"internal":             {},
 	"milterkit/wire":       {},
 	"milterkit":            {"milterkit/wire", "internal"},
-	"milterkit/remote":     {"milterkit", "milterkit/wire"},
+	"milterkit/remote":     {"milterkit", "milterkit/wire", "internal"},
 	"milterkit/miltertest": {"milterkit", "milterkit/wire"},
 	"builtin":              {"milterkit"},
 	"cmd":                  {"internal", "milterkit", "milterkit/wire", "milterkit/remote", "milterkit/miltertest", "builtin", "bench"},

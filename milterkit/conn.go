@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/milterkit/sdk/internal/quickack"
 	"github.com/milterkit/sdk/internal/spool"
 	"github.com/milterkit/sdk/milterkit/wire"
 )
@@ -91,7 +92,7 @@ func (m *memory) Retain() {
 
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{s: s, nc: nc, small: newSmallBuffer(), idle: true}
-	c.r = wire.NewReader(nc, c.small)
+	c.r = wire.NewReader(quickack.Reader(nc), c.small)
 	c.r.Split, c.r.Max = wire.CmdBody, c.longest
 	c.r.Replace = c.replace
 	return c

@@ -34,6 +34,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/milterkit/sdk/internal/quickack"
 	"github.com/milterkit/sdk/milterkit"
 	"github.com/milterkit/sdk/milterkit/wire"
 )
@@ -235,7 +236,7 @@ func (m *Milter) negotiate(nc net.Conn, actions milterkit.Actions) (link, error)
 		Steps:   wire.AllSteps,
 	}
 	l := link{nc: nc, ear: newEar(nc), small: make([]byte, idleBuffer)}
-	l.r = wire.NewReader(nc, l.small)
+	l.r = wire.NewReader(quickack.Reader(nc), l.small)
 	if _, err := nc.Write(offer.Append(nil)); err != nil {
 		return l, fmt.Errorf("negotiation: %w", explain(err))
 	}
