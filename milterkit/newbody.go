@@ -3,6 +3,8 @@ package milterkit
 import (
 	"bytes"
 	"net"
+
+	"github.com/milterkit/sdk/internal/bodycopy"
 )
 
 // asLines returns a new body as the children after it see it: an MTA keeps
@@ -12,26 +14,35 @@ func asLines(pieces net.Buffers) net.Buffers {
 	if areLines(pieces) {
 		return pieces
 	}
-	var b bytes.Buffer
-	b.Grow(int(size(pieces)) + 2)
-	last := byte('\n')
+	out := make([]byte, 0, size(pieces)+2)
+	last := byte('\n') // of what was seen so far
 	for _, p := range pieces {
-		for _, c := range p {
-			if c == '\n' && last != '\r' {
-				b.WriteByte('\r')
+		for len(p) > 0 {
+			n := bytes.IndexByte(p, '\n')
+			line := p[:max(n, 0)]
+			if n < 0 {
+				line = p
 			}
-			b.WriteByte(c)
-			last = c
+			if out = bodycopy.Append(out, line); len(line) > 0 {
+				last = line[len(line)-1]
+			}
+			if p = p[len(line):]; n < 0 {
+				continue
+			}
+			if last != '\r' {
+				out = append(out, '\r')
+			}
+			out, p, last = append(out, '\n'), p[1:], '\n'
 		}
 	}
 	switch last {
 	case '\n':
 	case '\r':
-		b.WriteByte('\n')
+		out = append(out, '\n')
 	default:
-		b.WriteString("\r\n")
+		out = append(out, '\r', '\n')
 	}
-	return net.Buffers{b.Bytes()}
+	return net.Buffers{out}
 }
 
 // areLines reports whether every line ends in CRLF, the last one too.

@@ -22,6 +22,8 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+
+	"github.com/milterkit/sdk/internal/bodycopy"
 )
 
 // SlabSize is the size of a slab in bytes: room for the longest piece of a body
@@ -138,6 +140,7 @@ func (s *Store) Slab() []byte {
 // still good, and a later Spill may succeed.
 func (s *Store) Spill(p []byte) ([]byte, error) {
 	s.check()
+	bodycopy.Count(len(p))
 	return s.file.put(s.budget, p)
 }
 

@@ -5,6 +5,7 @@ import (
 	"math"
 	"net"
 
+	"github.com/milterkit/sdk/internal/bodycopy"
 	"github.com/milterkit/sdk/milterkit"
 	"github.com/milterkit/sdk/milterkit/wire"
 )
@@ -30,7 +31,7 @@ func (b *newBody) add(piece []byte) error {
 		b.pieces = append(b.pieces, make([]byte, 0, room))
 		last++
 	}
-	b.pieces[last] = append(b.pieces[last], piece...)
+	b.pieces[last] = bodycopy.Append(b.pieces[last], piece)
 	return nil
 }
 
