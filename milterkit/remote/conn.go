@@ -286,6 +286,8 @@ func (c *conn) settle() {
 }
 
 // flush writes what has been appended. Where no answer is due, none may have come.
+// Where some are due, a milter that has closed may have given its verdict before:
+// that is read next, and then that it has gone.
 func (c *conn) flush() error {
 	if c.output.len() == 0 {
 		return nil
@@ -293,7 +295,10 @@ func (c *conn) flush() error {
 	if err := c.silent(); err != nil {
 		return err
 	}
-	return c.writeTo(c.nc)
+	if err := c.writeTo(c.nc); err != nil && c.owed == 0 {
+		return err
+	}
+	return nil
 }
 
 // silent returns an error where no answer is due and one has come all the same,

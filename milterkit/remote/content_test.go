@@ -123,6 +123,30 @@ func TestSkipOfTheBodyEndsIt(t *testing.T) {
 	}
 }
 
+// MTAs send nothing of the body after a SKIP: a milter may have put away by then
+// what it needs for more.
+func TestMilterThatMaySkipTheBodyIsNotSentMoreOfIt(t *testing.T) {
+	t.Parallel()
+	for rule, pieces := range map[string][]string{
+		"short pieces":     slices.Repeat([]string{"x"}, 100),
+		"one piece, cut":   {strings.Repeat("0123456789", 20_000)},
+		"several, all cut": slices.Repeat([]string{strings.Repeat("0123456789", 10_000)}, 4),
+	} {
+		t.Run(rule, func(t *testing.T) {
+			t.Parallel()
+			s := on(wire.CmdBody, Answer{Verdict: Skip})
+			s.Steps = wire.CanSkip
+			r := newRig(t, s).envelope()
+			r.want("end of message", r.content([]string{"A: 1"}, pieces...).Verdict, milterkit.Continue)
+			if n := r.count(wire.CmdBody); n != 1 {
+				t.Errorf("it saw %d pieces, want 1", n)
+			}
+			r.walk.Reset()
+			r.want("next message", r.message(), milterkit.Continue)
+		})
+	}
+}
+
 func TestSkipOfTheHeaderDoesNotSkipTheBody(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, on(wire.CmdHeader, Answer{Verdict: Skip})).envelope()
@@ -167,6 +191,39 @@ func TestRefusalAmongPipelinedCommands(t *testing.T) {
 					t.Errorf("%d connections, want 2", n)
 				}
 			})
+		}
+	}
+}
+
+// A milter that closes after its verdict, with more on the way to it, has given it
+// all the same.
+func TestVerdictBeforeTheConnectionIsClosedCounts(t *testing.T) {
+	t.Parallel()
+	serve := func(nc net.Conn, rd *wire.Reader) {
+		for {
+			f, err := rd.Next()
+			switch {
+			case err != nil:
+				return
+			case f.Code == wire.CmdNegotiate:
+				nc.Write(wire.Negotiation{Version: 6}.Append(nil))
+			case f.Code == wire.CmdHeader:
+				nc.Write(Frame(wire.RepReplyCode, "550 5.7.1 spam\x00"))
+				return
+			case f.Code != wire.CmdMacros:
+				nc.Write(Frame(wire.RepContinue, ""))
+			}
+		}
+	}
+	for _, size := range []int{1, 1000, 20_000} {
+		for _, lockstep := range []bool{false, true} {
+			r := newChild(t, "unix", fake(t, serve))
+			r.child.Lockstep = lockstep
+			for range 3 {
+				r.envelope()
+				o := r.content([]string{"A: 1", "B: 2"}, slices.Repeat([]string{strings.Repeat("x", size)}, 100)...)
+				r.want(fmt.Sprintf("100 pieces of %d bytes, lockstep %t", size, lockstep), o.Verdict, milterkit.Reply(550, "5.7.1 spam"))
+			}
 		}
 	}
 }

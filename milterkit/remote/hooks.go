@@ -203,7 +203,10 @@ func (c *conn) body(ctx context.Context, m *milterkit.Message, piece []byte) mil
 			c.macros(wire.CmdBody, m.Session, milterkit.StageBody)
 			c.begun = true
 		}
-		for len(piece) > 0 && c.skip != wire.CmdBody {
+		for len(piece) > 0 {
+			if v, err := c.moreBody(ctx); err != nil || v != milterkit.Continue || c.skip == wire.CmdBody {
+				return v, err
+			}
 			n := min(len(piece), wire.MaxBody)
 			c.wants(wire.CmdBody)
 			c.out = wire.AppendFrameHeader(c.out, wire.CmdBody, n)
@@ -219,6 +222,20 @@ func (c *conn) body(ctx context.Context, m *milterkit.Message, piece []byte) mil
 		c.partly = true
 		return milterkit.Continue, c.flush()
 	})
+}
+
+// moreBody waits for the answer to the piece of the body before, if the milter may
+// say that it wants no more of it. What comes after that it may not be made for:
+// no MTA sends it.
+func (c *conn) moreBody(ctx context.Context) (milterkit.Verdict, error) {
+	last := len(c.due) - 1
+	if c.answer.Steps&wire.CanSkip == 0 || last < 0 || c.due[last].cmd != wire.CmdBody {
+		return milterkit.Continue, nil
+	}
+	if err := c.flush(); err != nil {
+		return milterkit.Continue, err
+	}
+	return c.collect(ctx, 0)
 }
 
 // endOfMessage ends the message and takes the milter's edits.

@@ -11,8 +11,10 @@ type output struct {
 	out    []byte  // the frames, one after the other
 	pieces []piece // in order
 	size   int     // bytes of the pieces
+	spare  []byte  // what out is between messages
 
-	vec net.Buffers // what is written, made of out and pieces
+	vec  net.Buffers // what is written, made of out and pieces
+	left net.Buffers // of it, while it is written
 }
 
 // A piece stands between two frames.
@@ -44,10 +46,10 @@ func (o *output) writeTo(nc net.Conn) error {
 	if from < len(o.out) {
 		vec = append(vec, o.out[from:])
 	}
-	left := vec // shortened as it is written
-	_, err := left.WriteTo(nc)
+	o.left = vec
+	_, err := o.left.WriteTo(nc)
 	clear(vec)
-	o.vec = vec[:0]
+	o.vec, o.left = vec[:0], nil
 	o.clear()
 	return err
 }
@@ -66,18 +68,18 @@ func (o *output) grow() {
 	if !ok {
 		large = new([largeOutput]byte)
 	}
-	o.out = append(large[:0], o.out...)
+	o.spare, o.out = o.out[:0], append(large[:0], o.out...)
 }
 
 // shrink leaves what is to be written, which is little, and gives back the memory
 // that is not needed for it.
 func (o *output) shrink() {
 	if cap(o.out) > idleBuffer {
-		rest := append(make([]byte, 0, idleBuffer), o.out...)
-		if cap(o.out) == largeOutput {
-			outputs.Put((*[largeOutput]byte)(o.out[:largeOutput]))
+		large := o.out
+		o.out, o.spare = append(o.spare[:0], o.out...), nil
+		if cap(large) == largeOutput {
+			outputs.Put((*[largeOutput]byte)(large[:largeOutput]))
 		}
-		o.out = rest
 	}
 	if cap(o.pieces) > idlePieces {
 		o.pieces, o.vec = nil, nil
