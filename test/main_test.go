@@ -21,6 +21,7 @@ type route struct {
 	together bool // all milters but the first have together = true
 	direct   bool // no milterkit: the MTA talks to each milter
 	sendmail bool // the MTA is Sendmail, not Postfix
+	lockstep bool // all milters have pipeline = false
 }
 
 // routes are the ways that are compared; the first is the measure.
@@ -49,6 +50,7 @@ type bench struct {
 	binary *stack.Binary
 	kitErr error
 
+	told       *stack.PythonMilter // does as the sender's address says
 	components []stack.Component
 	milters    []*goMilter
 }
@@ -117,7 +119,6 @@ func newBench() (*bench, error) {
 	b.addChain(chain{"two", []stack.Child{b.child(firstName), b.child(secondName)}}, routes...)
 	b.addChain(chain{"silent", []stack.Child{b.child(silentName), b.child(secondName)}}, routes[:2]...)
 	b.addChain(chain{"macros", []stack.Child{b.child(listerName), b.child(secondName)}}, routes[:2]...)
-	b.addChain(chain{"verify", []stack.Child{{Name: "opendkim", Socket: verifier.Socket()}}}, routes[0])
 	signRelaxed := stack.Child{Name: "sign", Socket: relaxed.Socket()}
 	signSimple := stack.Child{Name: "sign", Socket: simple.Socket()}
 	b.addChain(chain{"sign-relaxed", []stack.Child{signRelaxed}}, routes[:2]...)
@@ -126,10 +127,11 @@ func newBench() (*bench, error) {
 	b.addTrouble()
 	dns := stack.NewUnbound(root, records(key)...)
 	rspamd := b.addRspamd(dns, real[0], real[1])
-	dmarc := b.addDMARC(dns, real[0])
+	dmarc, spf, dkimpy := b.addDMARC(dns, real[0])
+	told := b.addPipelines(real, spf, dkimpy, signSimple)
 
 	// clamav-milter defers mail for a while when it starts before clamd.
-	scanners := append([]stack.Component{clamd, spamd, verifier, relaxed, simple, dns, rspamd}, dmarc...)
+	scanners := append([]stack.Component{clamd, spamd, verifier, relaxed, simple, dns, rspamd, told}, dmarc...)
 	filters := []stack.Component{clamav, spamass, b.postfix, b.sendmail}
 	b.components = slices.Concat(scanners, filters)
 	var wg sync.WaitGroup
@@ -170,6 +172,7 @@ func (b *bench) kit(c chain, r route) *stack.Milterkit {
 		kit := &stack.Milterkit{Root: b.root, Name: "kit-" + c.name + "-" + r.name}
 		for i, child := range c.children {
 			child.Together = r.together && i > 0
+			child.Lockstep = r.lockstep
 			kit.Children = append(kit.Children, child)
 		}
 		b.kits[listener] = kit

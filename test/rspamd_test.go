@@ -23,6 +23,7 @@ func (b *bench) addRspamd(dns *stack.Unbound, before, after stack.Child) stack.C
 	alone := chain{"rspamd", []stack.Child{child}}
 	b.addChain(alone, routes[:2]...)
 	b.addChain(alone, oldRoutes...)
+	b.addChain(alone, lockstep)
 	for i, l := range b.postfix.Listeners {
 		if strings.HasPrefix(l.Name, alone.name+"/old-") {
 			b.postfix.Listeners[i].Settings = []string{"milter_protocol = 2"}

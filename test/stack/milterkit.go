@@ -51,6 +51,9 @@ type Child struct {
 	Socket   string
 	Together bool
 
+	// Lockstep has milterkit wait for each of its answers: pipeline = false.
+	Lockstep bool
+
 	// DefaultAction is its default_action, "" for that of milterkit.
 	DefaultAction string
 }
@@ -113,6 +116,9 @@ func (m *Milterkit) config(dir string) string {
 	fmt.Fprintf(&b, "[server]\nlisten = [%q]\nsocket_mode = \"0666\"\ntemp_dir = %q\nlog = \"stderr\"\n", m.Socket(), dir)
 	for _, c := range m.Children {
 		fmt.Fprintf(&b, "\n[[milter]]\nname = %q\nsocket = %q\ntogether = %t\n", c.Name, c.Socket, c.Together)
+		if c.Lockstep {
+			b.WriteString("pipeline = false\n")
+		}
 		if c.DefaultAction != "" {
 			fmt.Fprintf(&b, "default_action = %q\n", c.DefaultAction)
 		}
