@@ -23,7 +23,7 @@
 //
 // In reading order: root.go (the folder), process.go (starting and stopping),
 // clamav.go, spamassassin.go, opendkim.go, unbound.go (a name server), rspamd.go,
-// pyspf.go, dkimpy.go, opendmarc.go, milterkit.go (the filters),
+// pyspf.go, dkimpy.go, opendmarc.go, python.go, milterkit.go (the filters),
 // postfix.go and postfixconfig.go (a mail server), postdrop.go (mail that does
 // not come by SMTP), certificate.go (for TLS), queue.go (what became of a
 // message), sendmail.go, sendmailconfig.go and sendmailqueue.go (the other mail
