@@ -92,7 +92,7 @@ func choose(list string) ([]section, error) {
 // measure runs sections. What went wrong in one does not keep the others from
 // being measured.
 func measure(ctx context.Context, chosen []section, quick bool) (*bench.Report, error) {
-	r := &run{ctx: ctx, rounds: 7, time: 600 * time.Millisecond}
+	r := &run{ctx: ctx, rounds: 7, time: 500 * time.Millisecond}
 	if quick {
 		r.quick, r.rounds, r.time = true, 3, 150*time.Millisecond
 	}
