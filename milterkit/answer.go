@@ -42,8 +42,8 @@ func (c *conn) progress() {
 
 func (c *conn) write() error {
 	// A deadline that is nearly as far off as a new one stays.
-	if now := time.Now(); now.Sub(c.written) > writeTimeout/8 {
-		c.nc.SetWriteDeadline(now.Add(writeTimeout))
+	if now := now(); c.written == 0 || now.sub(c.written) > writeTimeout/8 {
+		c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
 		c.written = now
 	}
 	_, err := c.nc.Write(c.out)
@@ -84,7 +84,7 @@ func (c *conn) writeOutcome(o Outcome) error {
 	all := append(net.Buffers{c.out}, body...)
 	all = append(all, appendVerdict(nil, o.Verdict))
 	c.nc.SetWriteDeadline(time.Now().Add(bodyTimeout))
-	c.written = time.Time{}
+	c.written = 0
 	_, err := all.WriteTo(c.nc)
 	return err
 }

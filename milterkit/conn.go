@@ -31,7 +31,7 @@ type conn struct {
 	answer  wire.Negotiation // what we have agreed to
 	placed  bool             // it has one of MaxSessions places
 	waiting bool             // the MTA waits for a word from us
-	written time.Time        // when the deadline of writes was set last
+	written moment           // when the deadline of writes was set last
 
 	small    []byte  // the buffer outside a message
 	scratch  bool    // what is read now goes to a buffer that is written over

@@ -104,6 +104,7 @@ func (w *Walk) EndOfHeader(ctx context.Context) {
 		return
 	}
 	w.content.headed = true
+	w.kind = mtaOf(w.sess.Macro("v")) // no stage has begun since the header
 	w.header = w.mta().header(w.header)
 	w.header.Reset(w.fields)
 	w.decideToKeep()
@@ -243,12 +244,12 @@ func (w *Walk) Refuse(v Verdict) {
 // left of it.
 func (w *Walk) beginContent(ctx context.Context, at Stage) {
 	w.begin(ctx, at)
-	w.contentSince = time.Now()
+	w.contentSince = w.began
 	limit := w.mta().messageTimeout(or(w.d.MessageTimeout, DefaultMessageTimeout))
-	w.until = w.contentSince.Add(limit - w.spent)
+	w.until = w.contentSince.add(limit - w.spent)
 }
 
-func (w *Walk) endContent() { w.spent += time.Since(w.contentSince) }
+func (w *Walk) endContent() { w.spent += now().sub(w.contentSince) }
 
 // groupEnd returns the end of the group of parts that begins at from.
 func (w *Walk) groupEnd(from int) int {

@@ -33,7 +33,7 @@ func mtaOf(v string) mta {
 }
 
 // mta returns the kind of mail server that asks, as far as it is known.
-func (w *Walk) mta() mta { return mtaOf(w.sess.Macro("v")) }
+func (w *Walk) mta() mta { return w.kind }
 
 // stageTimeout bounds all children together at a stage before the content:
 // Postfix waits 30 s for an answer there, Sendmail 10 s (its timeout R), and the

@@ -145,8 +145,8 @@ func (p *part) set(at Stage, run func(*call) Verdict) bool {
 		if c.content {
 			c.timeout = p.contentTimeout()
 		}
-		c.start = time.Now()
-		if c.limit = w.share(c.start); !c.limit.After(c.start) {
+		c.start = now()
+		if c.limit = w.share(c.start); c.limit <= c.start {
 			p.answer = Fail(ErrNoTimeLeft)
 			return false
 		}

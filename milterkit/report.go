@@ -10,7 +10,7 @@ import (
 
 // report is what the log tells of a message, besides what the Walk knows.
 type report struct {
-	since time.Time
+	since moment
 	edits int // that the MTA was asked for
 	held  bool
 
@@ -27,7 +27,7 @@ type report struct {
 }
 
 // begin starts the report of another message.
-func (r *report) begin() { *r = report{since: time.Now()} }
+func (r *report) begin() { *r = report{since: now()} }
 
 // decide notes a verdict that ended a stage; p is nil if no child gave it.
 func (r *report) decide(p *part, at Stage, v Verdict) {
@@ -106,7 +106,7 @@ func (w *Walk) logMessage() {
 	if r.edits > 0 {
 		attrs = append(attrs, slog.Int("edits", r.edits))
 	}
-	attrs = append(attrs, slog.Duration("time", time.Since(r.since).Round(time.Microsecond)))
+	attrs = append(attrs, slog.Duration("time", now().sub(r.since).Round(time.Microsecond)))
 	milters := make([]slog.Attr, 0, len(w.parts))
 	for i := range w.parts {
 		if p := &w.parts[i]; p.in || p.verdict.kind != KindContinue {

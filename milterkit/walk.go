@@ -62,24 +62,26 @@ type Walk struct {
 	ctx   context.Context
 	stage Stage
 	first int // of the parts that are still to be asked
-	until time.Time
+	began moment
+	kind  mta // that asks, as far as it is known
+	until moment
 
 	opening bool // all parts are asked for their hooks
 	ending  bool // a message or the session ends: all parts hear of it
 
-	contentSince time.Time // when the content stage at hand began
+	contentSince moment // when the content stage at hand began
 
 	running      []running
 	here         *call      // that of them which runs on the session's goroutine
 	mu           sync.Mutex // held by the alarm's goroutine while it does the session's work
 	away         bool       // the session is in a hook
 	idle         []*worker
-	wake         chan *call  // hooks that have returned; nil: something is due
-	alarm        *time.Timer // rings at alarmAt, if not before
-	alarmAt      time.Time
+	wake         chan *call      // hooks that have returned; nil: something is due
+	alarm        *time.Timer     // rings at alarmAt, if not before
+	alarmAt      moment          // 0: it does not ring
 	watched      context.Context // that wakes the session when it is done
 	forget       func() bool     // ends that
-	nextProgress time.Time
+	nextProgress moment
 	report       report
 }
 
@@ -102,7 +104,7 @@ func (d *Dispatcher) Walk(actions Actions) *Walk {
 		p.call.part = p
 	}
 	w.begin(context.Background(), StageConnect)
-	w.opening, w.until = true, time.Now().Add(hooksTimeout)
+	w.opening, w.until = true, w.began.add(hooksTimeout)
 	for i := range w.parts {
 		w.parts[i].openHooks()
 	}
@@ -274,17 +276,17 @@ func (w *Walk) Close() {
 
 // begin starts the time that all children together have for a stage.
 func (w *Walk) begin(ctx context.Context, at Stage) {
-	now := time.Now()
+	w.began, w.kind = now(), mtaOf(w.sess.Macro("v"))
 	limit := w.mta().stageTimeout(or(w.d.StageTimeout, DefaultStageTimeout))
 	w.ctx, w.stage, w.first, w.opening, w.ending = ctx, at, 0, false, false
-	w.until, w.nextProgress = now.Add(limit), now.Add(progressEvery)
+	w.until, w.nextProgress = w.began.add(limit), w.began.add(progressEvery)
 }
 
 // beginEnding is begin for the end of a message or of the session. The MTA may
 // be waiting already for the answer to what it says next.
 func (w *Walk) beginEnding() {
 	w.begin(context.Background(), StageUnknown)
-	w.ending, w.until = true, time.Now().Add(endTimeout)
+	w.ending, w.until = true, w.began.add(endTimeout)
 }
 
 // each asks the parts in order; the first final verdict is the answer, and the
@@ -303,7 +305,7 @@ func (w *Walk) each(ask func(*part) Verdict) Verdict {
 // share returns until when the child at hand may work: the time that is left
 // is split over the children that may still be asked. Those of a group that are
 // asked at the same time have one share.
-func (w *Walk) share(now time.Time) time.Time {
+func (w *Walk) share(from moment) moment {
 	left, counted := 1, true
 	for i := w.first + 1; i < len(w.parts); i++ {
 		p := &w.parts[i]
@@ -315,7 +317,7 @@ func (w *Walk) share(now time.Time) time.Time {
 			counted = true
 		}
 	}
-	return now.Add(w.until.Sub(now) / time.Duration(left))
+	return from.add(w.until.sub(from) / time.Duration(left))
 }
 
 // atContent reports whether the content of a message is at hand.

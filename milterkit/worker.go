@@ -42,12 +42,12 @@ type call struct {
 	edits  Edits
 
 	// Of the session that waits.
-	start   time.Time
+	start   moment
 	timeout time.Duration
-	content bool      // the timeout is started anew by Progress
-	limit   time.Time // when the time of all children together is over
-	stopped time.Time // when the hook was told to stop; zero: it was not
-	memory  Memory    // left to the hook when it was given up
+	content bool   // the timeout is started anew by Progress
+	limit   moment // when the time of all children together is over
+	stopped moment // when the hook was told to stop; 0: it was not
+	memory  Memory // left to the hook when it was given up
 
 	verdict Verdict
 	state   atomic.Int32
@@ -61,20 +61,15 @@ const (
 )
 
 // due returns when the session must look after the call next.
-func (c *call) due() time.Time {
-	if !c.stopped.IsZero() {
-		return c.stopped.Add(grace)
+func (c *call) due() moment {
+	if c.stopped != 0 {
+		return c.stopped.add(grace)
 	}
 	from := c.start
-	if n := c.ctx.progress.Load(); n != 0 && c.content {
-		if p := epoch.Add(time.Duration(n)); p.After(from) {
-			from = p
-		}
+	if m := moment(c.ctx.progress.Load()); m != 0 && c.content {
+		from = max(from, m)
 	}
-	if due := from.Add(c.timeout); due.Before(c.limit) {
-		return due
-	}
-	return c.limit
+	return min(from.add(c.timeout), c.limit)
 }
 
 // A worker runs one hook at a time.
@@ -154,7 +149,7 @@ func (w *Walk) start(c *call) {
 	if c.ctx == nil || !c.ctx.reuse(w.ctx) {
 		c.ctx = &hookCtx{parent: w.ctx}
 	}
-	c.stopped = time.Time{}
+	c.stopped = 0
 	if c.prompt && w.here == nil {
 		w.here = c
 		w.running = append(w.running, running{c, nil})
@@ -252,9 +247,9 @@ func (w *Walk) ring() {
 
 // tick does what is due.
 func (w *Walk) tick() {
-	now := time.Now()
-	if !now.Before(w.alarmAt) {
-		w.alarmAt = time.Time{} // it has rung
+	now := now()
+	if now >= w.alarmAt {
+		w.alarmAt = 0 // it has rung
 	}
 	if w.ctx.Err() != nil {
 		for _, r := range w.running {
@@ -293,15 +288,15 @@ func (w *Walk) unwatch() {
 func (w *Walk) setAlarm() {
 	due := w.nextProgress
 	for _, r := range w.running {
-		if d := r.due(); d.Before(due) && (r.worker != nil || r.stopped.IsZero()) {
+		if d := r.due(); d < due && (r.worker != nil || r.stopped == 0) {
 			due = d
 		}
 	}
-	if !w.alarmAt.IsZero() && !w.alarmAt.After(due) && w.alarmAt.After(w.running[0].start) {
+	if w.alarmAt != 0 && w.alarmAt <= due && w.alarmAt > w.running[0].start {
 		return
 	}
 	w.alarmAt = due
-	w.alarm.Reset(time.Until(due))
+	w.alarm.Reset(due.sub(now()))
 }
 
 func (k *worker) end() {
@@ -311,8 +306,8 @@ func (k *worker) end() {
 
 // stop tells the hook that its time is over.
 func (c *call) stop() {
-	if c.stopped.IsZero() {
-		c.stopped = time.Now()
+	if c.stopped == 0 {
+		c.stopped = now()
 		c.ctx.cancel()
 	}
 }
@@ -325,11 +320,11 @@ func (w *Walk) returned(c *call) {
 	}
 	w.running = slices.Delete(w.running, i, i+1)
 	c.part.answer = c.verdict
-	if !c.stopped.IsZero() || w.ctx.Err() != nil { // it may have seen that before we did
+	if c.stopped != 0 || w.ctx.Err() != nil { // it may have seen that before we did
 		c.part.answer = Fail(w.stopReason())
 	}
 	c.ctx.release()
-	c.part.spent += time.Since(c.start)
+	c.part.spent += now().sub(c.start)
 }
 
 // stopReason says why hooks were told to stop.
@@ -341,19 +336,19 @@ func (w *Walk) stopReason() error {
 }
 
 // expire looks after the hooks whose time is over, and after the MTA.
-func (w *Walk) expire(now time.Time) {
+func (w *Walk) expire(now moment) {
 	w.running = slices.DeleteFunc(w.running, func(r running) bool {
 		switch {
-		case now.Before(r.due()):
+		case now < r.due():
 			return false
-		case r.stopped.IsZero():
+		case r.stopped == 0:
 			r.stop()
 			return false
 		}
 		return r.worker != nil && w.giveUp(r.call)
 	})
-	if !now.Before(w.nextProgress) {
-		w.nextProgress = now.Add(progressEvery)
+	if now >= w.nextProgress {
+		w.nextProgress = now.add(progressEvery)
 		if w.OnProgress != nil {
 			w.OnProgress()
 		}
@@ -378,6 +373,6 @@ func (w *Walk) giveUp(c *call) bool {
 	w.leaveMemory()
 	c.part.gone = ErrGivenUp
 	c.part.answer = Fail(w.stopReason())
-	c.part.spent += time.Since(c.start)
+	c.part.spent += now().sub(c.start)
 	return true
 }

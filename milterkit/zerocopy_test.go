@@ -224,7 +224,9 @@ func TestBodyIsNotCopiedForRemoteChildren(t *testing.T) {
 // What is copied is counted: a body for which there is no memory, once, and one
 // that a child makes anew.
 func TestCopiesAreCounted(t *testing.T) {
-	look := milterkit.Hooks{Message: func(context.Context, *milterkit.Message, *milterkit.Edits) milterkit.Verdict { return milterkit.Continue }}
+	look := milterkit.Hooks{Message: func(context.Context, *milterkit.Message, *milterkit.Edits) milterkit.Verdict {
+		return milterkit.Continue
+	}}
 	anew := milterkit.Hooks{Message: func(_ context.Context, _ *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
 		e.ReplaceBody([]byte("bare\nlines"))
 		return milterkit.Continue
