@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/milterkit/sdk/bench"
@@ -37,10 +38,13 @@ func (r *run) section(s section) (err error) {
 // say tells on stderr how far it is.
 func (r *run) say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
-// leaveOut notes a contestant that cannot take part.
+// leaveOut notes a contestant that cannot take part, once.
 func (r *run) leaveOut(name string, lacks *missing) {
 	r.say("left out: %s: %v", name, lacks)
-	r.report.LeftOut = append(r.report.LeftOut, bench.LeftOut{Name: name, Why: lacks.why, Cure: lacks.cure})
+	l := bench.LeftOut{Name: name, Why: lacks.why, Cure: lacks.cure}
+	if !slices.Contains(r.report.LeftOut, l) {
+		r.report.LeftOut = append(r.report.LeftOut, l)
+	}
 }
 
 // terms are those of a contest. It is told with a dot for each round.
