@@ -33,7 +33,7 @@ type link struct {
 	cut    func() // ends reads and writes at once
 	ear    *ear
 	r      *wire.Reader
-	small  []byte // the reader's buffer between messages
+	desk   *desk
 	answer wire.Negotiation
 	lists  map[milterkit.Stage][]string // the macros it has asked for
 
@@ -44,6 +44,7 @@ type link struct {
 
 	used      bool // it was told of a message before
 	inMessage bool // it was told MAIL
+	abort     bool // it is to be told ABORT before anything else
 	message
 }
 
@@ -65,10 +66,6 @@ type message struct {
 
 // Bounds, in bytes and replies.
 const (
-	// idleBuffer is what a connection may hold between messages, each way: a
-	// session has as many connections as there are milters.
-	idleBuffer = 1 << 10
-
 	// maxNewBody bounds the body that a milter puts in place of a message's,
 	// and maxEdits what it asks for besides; each edit counts editCost more
 	// than its frame.
@@ -109,6 +106,7 @@ func (c *conn) do(ctx context.Context, cmd byte, talk func() (milterkit.Verdict,
 		return milterkit.Continue
 	}
 	c.now, c.skip = cmd, 0
+	c.sit()
 	release := afterFunc(ctx, c.cut)
 	v, err := talk()
 	if !release() {
@@ -118,6 +116,7 @@ func (c *conn) do(ctx context.Context, cmd byte, talk func() (milterkit.Verdict,
 		c.hangUp()
 		return milterkit.Fail(explain(err))
 	}
+	defer c.rise()
 	return c.keep(cmd, v)
 }
 
@@ -173,9 +172,8 @@ func (c *conn) hangUp() {
 	if c.nc != nil {
 		c.nc.Close()
 	}
-	c.link = link{}
-	c.output.clear()
-	c.output.shrink()
+	c.clearDesk()
+	c.link, c.output = link{}, output{}
 }
 
 // ensure opens the connection, if there is none. It reports whether that is new.
@@ -196,9 +194,7 @@ func (c *conn) ensure(ctx context.Context, s *milterkit.Session) (fresh bool, er
 		return false, err
 	}
 	c.link = l
-	if c.out == nil {
-		c.out = make([]byte, 0, idleBuffer)
-	}
+	c.spread()
 	return true, nil
 }
 
@@ -409,18 +405,22 @@ func (c *conn) reset() {
 	if c.nc == nil || !c.inMessage {
 		return
 	}
-	ended := c.ended
 	if c.lost || c.owed > 0 || len(c.pieces) > 0 { // or it was told half of something
 		c.hangUp()
 		return
 	}
+	over := c.ended
 	c.used, c.inMessage, c.message, c.skip = true, false, message{}, 0
-	c.out = wire.AppendFrame(c.out, wire.CmdAbort, nil)
-	if !ended && c.tell() != nil || !c.r.SetBuffer(c.small) {
-		c.hangUp()
-		return
+	if over {
+		c.abort = true
+	} else {
+		c.out = wire.AppendFrame(c.out, wire.CmdAbort, nil)
+		if c.tell() != nil {
+			c.hangUp()
+			return
+		}
 	}
-	c.output.shrink()
+	c.rise()
 }
 
 // close says goodbye.
@@ -428,6 +428,7 @@ func (c *conn) close() {
 	if c.nc == nil {
 		return
 	}
+	c.sit()
 	c.out = wire.AppendFrame(c.out, wire.CmdQuit, nil)
 	c.tell()
 	c.hangUp()

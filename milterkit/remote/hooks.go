@@ -151,7 +151,6 @@ func (c *conn) unknown(ctx context.Context, s *milterkit.Session, line string) m
 // cannot tell the difference, but for a Lockstep one.
 func (c *conn) header(ctx context.Context, m *milterkit.Message) milterkit.Verdict {
 	return c.do(ctx, wire.CmdHeader, func() (milterkit.Verdict, error) {
-		c.grow()
 		if v, err := c.fields(ctx, m); err != nil || v != milterkit.Continue {
 			return v, err
 		}

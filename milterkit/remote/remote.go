@@ -235,8 +235,8 @@ func (m *Milter) negotiate(nc net.Conn, actions milterkit.Actions) (link, error)
 		Actions: actions&wire.AllActions | wire.ActSetMacros,
 		Steps:   wire.AllSteps,
 	}
-	l := link{nc: nc, ear: newEar(nc), small: make([]byte, idleBuffer)}
-	l.r = wire.NewReader(quickack.Reader(nc), l.small)
+	l := link{nc: nc, ear: newEar(nc), desk: newDesk()}
+	l.r = wire.NewReader(quickack.Reader(nc), l.desk.in[:])
 	if _, err := nc.Write(offer.Append(nil)); err != nil {
 		return l, fmt.Errorf("negotiation: %w", explain(err))
 	}
