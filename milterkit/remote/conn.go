@@ -352,13 +352,19 @@ func (c *conn) room(ctx context.Context) (milterkit.Verdict, error) {
 	return c.collect(ctx, left)
 }
 
-// collect reads replies until the milter owes at most left more.
+// collect reads replies until the milter owes at most left more. Each that it has
+// to wait for has the time for one, as from an MTA, however many hooks' commands
+// are under way.
 func (c *conn) collect(ctx context.Context, left int) (milterkit.Verdict, error) {
 	for c.owed > left {
 		c.now = c.due[0].cmd
+		waits := c.r.Buffered() == 0
 		f, err := c.r.Next()
 		if err != nil {
 			return milterkit.Continue, err
+		}
+		if waits {
+			milterkit.Progress(ctx)
 		}
 		switch f.Code {
 		case wire.RepProgress:

@@ -228,6 +228,26 @@ func TestVerdictBeforeTheConnectionIsClosedCounts(t *testing.T) {
 	}
 }
 
+// A milter that takes its time for each answer, and for none too much, is not too
+// slow for a message.
+func TestEachAnswerToTheContentHasItsOwnTime(t *testing.T) {
+	t.Parallel()
+	for _, lockstep := range []bool{false, true} {
+		t.Run(fmt.Sprintf("lockstep %t", lockstep), func(t *testing.T) {
+			t.Parallel()
+			s := Script{On: map[byte][]Answer{}}
+			for _, cmd := range []byte{wire.CmdHeader, wire.CmdEOH, wire.CmdBody, wire.CmdEOM} {
+				s.On[cmd] = []Answer{{Delay: 250 * time.Millisecond}}
+			}
+			r := newRig(t, s)
+			r.child.Lockstep = lockstep
+			r.slot.ContentTimeout = 700 * time.Millisecond
+			r.envelope()
+			r.want("end of message", r.content([]string{"A: 1", "B: 2", "C: 3", "D: 4"}, "x").Verdict, milterkit.Continue)
+		})
+	}
+}
+
 // The answers to the body come while the next pieces are sent.
 func TestLateAnswersToTheBodyAreCounted(t *testing.T) {
 	t.Parallel()
