@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -55,6 +56,7 @@ func (c idle) Hooks() milterkit.Hooks {
 
 // server returns a server that does as the daemon does, log line and all.
 func (s *Mux) server() (*milterkit.Server, error) {
+	debug.SetGCPercent(50) // as the daemon does
 	var slots []milterkit.Slot
 	for i, c := range s.Children {
 		name := "child" + strconv.Itoa(i+1)

@@ -280,16 +280,16 @@ func (c *conn) takeBody(p []byte) error {
 	if c.scratch && !c.w.fed && !c.w.ended.Final() {
 		c.w.feed(c.s.ctx) // there is no memory to wait in
 	}
+	kept, joined := p, false
 	if c.w.KeepsBody() && !c.w.ended.Final() {
-		view, err := c.keepBody(p)
-		if err != nil {
+		var err error
+		if kept, joined, err = c.keepBody(p); err != nil {
 			c.s.logger().Error("a message cannot be kept", "session", c.w.sess.ID, "queue_id", c.w.env.QueueID(), "error", err)
 			c.w.Refuse(Reply(452, "4.3.1 Insufficient system storage"))
 			return nil // and all that follows is thrown away
 		}
-		p = view
 	}
-	c.w.Body(c.s.ctx, p)
+	c.w.takePiece(c.s.ctx, p, kept, joined)
 	if c.memory.lent {
 		c.r.Pin() // a hook that was given up may still look at p
 	}
@@ -303,6 +303,7 @@ func (c *conn) endOfMessage(p []byte) error {
 			return err
 		}
 	}
+	c.leavePage()
 	c.waiting = true
 	outcome := c.w.EndOfMessage(c.s.ctx)
 	c.waiting = false

@@ -33,12 +33,14 @@ type conn struct {
 	waiting bool             // the MTA waits for a word from us
 	written moment           // when the deadline of writes was set last
 
-	small    []byte  // the buffer outside a message
-	scratch  bool    // what is read now goes to a buffer that is written over
-	memory   *memory // of the message under way
-	envelope int     // bytes of recipients so far
-	header   int     // bytes of header so far
-	pieces   int     // of the body so far
+	small    []byte          // the buffer outside a message
+	page     *[pageSize]byte // written over where there is no memory for a message
+	scratch  bool            // what is read now goes to a buffer that is written over
+	memory   *memory         // of the message under way
+	envelope int             // bytes of recipients so far
+	header   int             // bytes of header so far
+	pieces   int             // of the body so far
+	spilled  bool            // the last one went to a file
 
 	out []byte // frames to be written
 
@@ -51,7 +53,7 @@ type conn struct {
 
 // smallBuffer is the size of the buffer outside a message: enough for what comes
 // there at once, and little enough for thousands of idle sessions.
-const smallBuffer = 4 << 10
+const smallBuffer = 2 << 10
 
 // smallBuffers holds *[smallBuffer]byte of sessions that have ended.
 var smallBuffers sync.Pool
@@ -235,14 +237,27 @@ func (c *conn) replace(need int) []byte {
 		return slab
 	}
 	c.scratch = true
-	return make([]byte, max(need, wire.MaxBody+1024))
+	if c.page == nil {
+		c.page, _ = pages.Get().(*[pageSize]byte)
+	}
+	if c.page == nil || c.memory.lent { // a hook that was given up may look at it
+		c.page = new([pageSize]byte)
+	}
+	return c.page[:] // a frame that is longer comes in parts, or has a buffer made
 }
+
+// pageSize is what a message reads into when there is no memory for it: a quarter of
+// what a session is said to need besides.
+const pageSize = 16 << 10
+
+// pages holds *[pageSize]byte.
+var pages sync.Pool
 
 // beginMessage gets memory for a message.
 func (c *conn) beginMessage() {
 	c.memory = &memory{Store: c.s.budget.NewStore()}
 	c.w.Memory = c.memory
-	c.envelope, c.header, c.pieces = 0, 0, 0
+	c.envelope, c.header, c.pieces, c.spilled = 0, 0, 0, false
 	if c.scratch {
 		c.r.SetBuffer(c.small) // a long command had the reader make a buffer
 		c.scratch = false
@@ -266,6 +281,10 @@ func (c *conn) freeMemory() {
 	if !c.r.SetBuffer(c.small) {
 		c.r.SetBuffer(make([]byte, c.r.Buffered()))
 	}
+	if c.page != nil && !c.memory.lent {
+		pages.Put(c.page)
+	}
+	c.page = nil
 	c.memory.Release()
 	c.memory, c.scratch = nil, false
 	if c.w != nil {
@@ -283,13 +302,26 @@ func (c *conn) keep(p []byte) []byte {
 	return p
 }
 
-// keepBody is keep for a piece of the body, which may be large.
-func (c *conn) keepBody(p []byte) ([]byte, error) {
+// keepBody is keep for a piece of the body, which may be large. joined says that the
+// view has the last piece before this one.
+func (c *conn) keepBody(p []byte) (view []byte, joined bool, err error) {
 	if c.scratch {
-		return c.memory.Spill(p)
+		view, joined, err = c.memory.Spill(p, c.spilled)
+		c.spilled = err == nil
+		return view, joined, err
 	}
+	c.spilled = false
 	c.r.Pin()
-	return p, nil
+	return p, false, nil
+}
+
+// leavePage gives the page back as soon as the message has come to its end.
+func (c *conn) leavePage() {
+	if c.page != nil && !c.memory.lent && c.r.Buffered() == 0 {
+		c.r.SetBuffer(c.small)
+		pages.Put(c.page)
+		c.page = nil
+	}
 }
 
 // isReset reports whether the peer has just gone away.

@@ -161,7 +161,11 @@ func (w *Walk) decideToKeep() {
 func (w *Walk) KeepsBody() bool { return w.keep }
 
 // Body takes a piece of the body.
-func (w *Walk) Body(ctx context.Context, piece []byte) {
+func (w *Walk) Body(ctx context.Context, piece []byte) { w.takePiece(ctx, piece, piece, false) }
+
+// takePiece is Body for a piece that is kept elsewhere than it stands. joined says
+// that kept begins with what was kept of the last piece: it is the two together.
+func (w *Walk) takePiece(ctx context.Context, piece, kept []byte, joined bool) {
 	w.EndOfHeader(ctx)
 	if !w.open || len(piece) == 0 {
 		return
@@ -170,8 +174,12 @@ func (w *Walk) Body(ctx context.Context, piece []byte) {
 	if w.ended.Final() {
 		return
 	}
-	if w.keep {
-		w.body = append(w.body, piece)
+	switch {
+	case !w.keep:
+	case joined && len(w.body) > 0:
+		w.body[len(w.body)-1] = kept
+	default:
+		w.body = append(w.body, kept)
 	}
 	switch {
 	case w.fed:

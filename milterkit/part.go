@@ -103,7 +103,7 @@ func (p *part) look(at Stage) {
 	}
 	if at >= StageHeader && at <= StageMessage {
 		p.msg = Message{Envelope: &p.env, fields: w.header.Fields(), complete: w.complete}
-		if p.hooks.Body == nil {
+		if p.hooks.Body == nil && w.complete { // before, it is still being made
 			p.msg.body = w.body
 		}
 	}

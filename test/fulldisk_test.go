@@ -25,7 +25,7 @@ func TestFullFileSystem(t *testing.T) {
 	}()
 	budget := &spool.Budget{Max: 1, Dir: dir}
 	other, store := budget.NewStore(), budget.NewStore()
-	if _, err := other.Spill(make([]byte, 100<<10)); err != nil {
+	if _, _, err := other.Spill(make([]byte, 100<<10), false); err != nil {
 		t.Fatal(err)
 	}
 	piece := func(i int) []byte { return bytes.Repeat([]byte{byte(i + 1)}, 60_001) }
@@ -33,7 +33,7 @@ func TestFullFileSystem(t *testing.T) {
 	var err error
 	for err == nil && len(views) < 20 {
 		var view []byte
-		if view, err = store.Spill(piece(len(views))); err == nil {
+		if view, _, err = store.Spill(piece(len(views)), false); err == nil {
 			views = append(views, view)
 		}
 	}
@@ -42,7 +42,7 @@ func TestFullFileSystem(t *testing.T) {
 		t.Fatalf("after %d pieces: %v", len(views), err)
 	}
 	other.Release() // makes room
-	view, err := store.Spill(piece(len(views)))
+	view, _, err := store.Spill(piece(len(views)), false)
 	if err != nil {
 		t.Fatal(err)
 	}

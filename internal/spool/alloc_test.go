@@ -34,7 +34,7 @@ func BenchmarkSpill64K(b *testing.B) {
 	p := piece(64<<10, 1)
 	b.SetBytes(int64(len(p)))
 	for b.Loop() {
-		if _, err := s.Spill(p); err != nil {
+		if _, _, err := s.Spill(p, false); err != nil {
 			b.Fatal(err)
 		}
 		if s.Spilled() > 64<<20 { // keeps the disk small

@@ -40,17 +40,19 @@ type file struct {
 	windows [][]byte // the mappings, in order; pieces are cut from the last
 	start   int64    // where the last window starts in the file
 	used    int      // how much of the last window is taken
+	run     int      // where in it the pieces begin that are joined
 	spilled int64    // what was handed out: without the holes at the ends of windows
 }
 
-// put writes p behind what is there and returns a mapped view of it.
-func (f *file) put(b *Budget, p []byte) ([]byte, error) {
+// put writes p behind what is there and returns a mapped view of it; with join,
+// together with what was put before it in the same window.
+func (f *file) put(b *Budget, p []byte, join bool) (view []byte, joined bool, err error) {
 	if len(p) == 0 {
-		return []byte{}, nil // nothing to read, so no file is needed
+		return []byte{}, false, nil // nothing to read, so no file is needed
 	}
 	if f.f == nil {
 		if err := f.open(b.Dir); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	window := b.window
@@ -58,7 +60,7 @@ func (f *file) put(b *Budget, p []byte) ([]byte, error) {
 		window = windowSize
 	}
 	if err := f.room(len(p), window); err != nil {
-		return nil, spillError(f.dir, "map", err)
+		return nil, false, spillError(f.dir, "map", err)
 	}
 
 	// A positioned write: what a failed one has left behind is written over by
@@ -69,13 +71,15 @@ func (f *file) put(b *Budget, p []byte) ([]byte, error) {
 		write = (*os.File).WriteAt
 	}
 	if _, err := write(f.f, p, f.start+int64(f.used)); err != nil {
-		return nil, spillError(f.dir, "write", err)
+		return nil, false, spillError(f.dir, "write", err)
 	}
-	end := f.used + len(p)
-	view := f.windows[len(f.windows)-1][f.used:end:end] // an append must not run into the mapping
-	f.used = end
+	if joined = join && f.used > f.run; !joined {
+		f.run = f.used
+	}
+	f.used += len(p)
 	f.spilled += int64(len(p))
-	return view, nil
+	view = f.windows[len(f.windows)-1][f.run:f.used:f.used] // an append must not run into the mapping
+	return view, joined, nil
 }
 
 // open creates the file.
@@ -110,7 +114,7 @@ func (f *file) room(n, window int) error {
 		return os.NewSyscallError("mmap", err)
 	}
 	f.windows = append(f.windows, mapped)
-	f.start, f.used = start, 0
+	f.start, f.used, f.run = start, 0, 0
 	return nil
 }
 

@@ -70,7 +70,7 @@ func play(t *testing.T, dir string, in []byte) {
 			}
 		case 3, 4:
 			p := piece(int(c)*int(c)*2, uint64(n)) // up to 127 KiB
-			view, err := a.store.Spill(p)
+			view, _, err := a.store.Spill(p, false)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -20,7 +20,6 @@ package spool
 
 import (
 	"os"
-	"sync"
 	"sync/atomic"
 
 	"github.com/milterkit/sdk/internal/bodycopy"
@@ -32,8 +31,6 @@ const SlabSize = 128 << 10
 
 // poisonByte is what recycled slabs are overwritten with, see [Budget.Poison].
 const poisonByte = 0xDB
-
-type slab [SlabSize]byte
 
 // A Budget bounds the slabs of all its stores together. The zero value is a
 // budget without a limit. It may be used by many goroutines, and must not be
@@ -52,10 +49,6 @@ type Budget struct {
 	Poison bool
 
 	used atomic.Int64
-
-	// free holds *slab. The collector may empty it, so memory that was needed
-	// once is not kept for ever.
-	free sync.Pool
 
 	// Tests put failures and short windows here. Zero means what production has.
 	writeAt func(f *os.File, p []byte, off int64) (int, error)
@@ -88,13 +81,10 @@ func (b *Budget) take() *slab {
 			break
 		}
 	}
-	if s, ok := b.free.Get().(*slab); ok {
-		return s
-	}
-	return new(slab)
+	return shelf.take()
 }
 
-// give takes slabs back. They are counted after they are in the pool, so the
+// give takes slabs back. They are counted after they are on the shelf, so the
 // next one finds them there.
 func (b *Budget) give(slabs []*slab) {
 	for _, s := range slabs {
@@ -103,7 +93,7 @@ func (b *Budget) give(slabs []*slab) {
 				s[i] = poisonByte
 			}
 		}
-		b.free.Put(s)
+		shelf.give(s)
 	}
 	b.used.Add(-SlabSize * int64(len(slabs)))
 }
@@ -136,12 +126,14 @@ func (s *Store) Slab() []byte {
 
 // Spill writes p to the store's file and returns a view of the bytes there, which
 // can be read until the last Release and must not be written to: that faults. p
-// stays the caller's. The error is a [*SpillError]; what was spilled before it is
-// still good, and a later Spill may succeed.
-func (s *Store) Spill(p []byte) ([]byte, error) {
+// stays the caller's. With join, where the bytes stand right behind those of the
+// Spill before, joined is true, and the view is of both: one view for many pieces.
+// The error is a [*SpillError]; what was spilled before it is still good, and a later
+// Spill may succeed.
+func (s *Store) Spill(p []byte, join bool) (view []byte, joined bool, err error) {
 	s.check()
 	bodycopy.Count(len(p))
-	return s.file.put(s.budget, p)
+	return s.file.put(s.budget, p, join)
 }
 
 // Spilled returns how many bytes were spilled successfully. It is called by the

@@ -23,7 +23,7 @@ func piece(n int, number uint64) []byte {
 
 func mustSpill(t *testing.T, s *Store, p []byte) []byte {
 	t.Helper()
-	view, err := s.Spill(p)
+	view, _, err := s.Spill(p, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,10 +154,32 @@ func TestPieceLongerThanAWindowIsOneSlice(t *testing.T) {
 	}
 }
 
+// Pieces that are spilled one after the other are one view, from the first that is
+// not to be joined on.
+func TestPiecesInARowAreJoined(t *testing.T) {
+	s := (&Budget{Dir: t.TempDir(), window: 64 << 10}).NewStore()
+	defer s.Release()
+	var run []byte
+	for i, test := range []struct {
+		size         int
+		join, joined bool
+	}{{10, true, false}, {20 << 10, true, true}, {1, true, true}, {10 << 10, false, false}, {20 << 10, true, true}, {40 << 10, true, false}, {9, true, true}} {
+		p := piece(test.size, uint64(i))
+		if !test.joined { // the last but one begins another window
+			run = nil
+		}
+		run = append(run, p...)
+		view, joined, err := s.Spill(p, test.join)
+		if err != nil || joined != test.joined || !bytes.Equal(view, run) {
+			t.Fatalf("piece %d: joined %t, %d bytes of %d, %v", i, joined, len(view), len(run), err)
+		}
+	}
+}
+
 func TestSpillOfNothingNeedsNoFile(t *testing.T) {
 	s := (&Budget{Dir: "/nonexistent"}).NewStore()
 	defer s.Release()
-	if view, err := s.Spill(nil); view == nil || len(view) != 0 || err != nil {
+	if view, _, err := s.Spill(nil, false); view == nil || len(view) != 0 || err != nil {
 		t.Errorf("%v, %v", view, err)
 	}
 }
@@ -188,7 +210,7 @@ func TestDirDefaultsToTempDir(t *testing.T) {
 	s := new(Budget).NewStore()
 	defer s.Release()
 	var failed *SpillError
-	if _, err := s.Spill([]byte("x")); !errors.As(err, &failed) || failed.Dir != "/nonexistent/temp" {
+	if _, _, err := s.Spill([]byte("x"), false); !errors.As(err, &failed) || failed.Dir != "/nonexistent/temp" {
 		t.Errorf("%v", err)
 	}
 }
@@ -197,7 +219,7 @@ func TestMissingDirIsASpillError(t *testing.T) {
 	b := &Budget{Dir: t.TempDir() + "/missing"}
 	s := b.NewStore()
 	defer s.Release()
-	_, err := s.Spill([]byte("x"))
+	_, _, err := s.Spill([]byte("x"), false)
 	var failed *SpillError
 	if !errors.As(err, &failed) || failed.Op != "create" || !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("%v", err)
@@ -232,7 +254,7 @@ func TestFullDiskIsASpillErrorAndMayPass(t *testing.T) {
 	b.writeAt = full
 	for range 3 { // in the window at hand, and at the start of a new one
 		for _, n := range []int{10, 60 << 10} {
-			view, err := s.Spill(piece(n, 2))
+			view, _, err := s.Spill(piece(n, 2), false)
 			var failed *SpillError
 			if view != nil || !errors.As(err, &failed) || !errors.Is(err, syscall.ENOSPC) {
 				t.Fatalf("%d bytes, %v", len(view), err)
@@ -292,7 +314,7 @@ func TestUseAfterTheLastReleasePanics(t *testing.T) {
 	s.Release()
 	for range 2 { // the first panic must not bring it back to life
 		panics(t, "Slab", func() { s.Slab() })
-		panics(t, "Spill", func() { _, _ = s.Spill([]byte("x")) })
+		panics(t, "Spill", func() { _, _, _ = s.Spill([]byte("x"), false) })
 		panics(t, "Retain", s.Retain)
 		panics(t, "Release", s.Release)
 	}
@@ -348,7 +370,7 @@ func TestSessionsShareTheBudget(t *testing.T) {
 						copy(view, bytes.Repeat([]byte{fill}, 1000))
 					} else {
 						var err error
-						if view, err = s.Spill(bytes.Repeat([]byte{fill}, 1+r.IntN(SlabSize))); err != nil {
+						if view, _, err = s.Spill(bytes.Repeat([]byte{fill}, 1+r.IntN(SlabSize)), false); err != nil {
 							t.Error(err)
 						}
 					}

@@ -8,12 +8,12 @@ import (
 	"github.com/milterkit/sdk/milterkit/wire"
 )
 
-// A desk is the memory that a conversation needs while it goes on: in a message,
-// and in a hook outside of one. Between them a session may be idle for long, and
-// has as many connections as there are milters, so it has none then.
+// A desk is the memory that a conversation needs while it goes on. Between hooks
+// there is none: a session has as many connections as there are milters, of which one
+// is spoken with at a time, and may be idle for long.
 type desk struct {
 	in     [1 << 10]byte // replies are short; a longer one gets a buffer of its own
-	out    [8 << 10]byte // room for the header of most messages
+	out    [4 << 10]byte // room for the header of most messages
 	pieces [8]piece
 	vec    [17][]byte
 }
@@ -49,7 +49,7 @@ func (c *conn) spread() {
 
 // rise gives the desk back, unless something is under way on it.
 func (c *conn) rise() {
-	if c.desk == nil || c.inMessage || c.owed > 0 || c.r.Buffered() > 0 || c.size > 0 {
+	if c.desk == nil || c.owed > 0 || c.r.Buffered() > 0 || c.size > 0 {
 		return
 	}
 	c.r.SetBuffer(nil)
