@@ -387,7 +387,7 @@ func (r *faultRig) toldAtMost() (from, to int) {
 		from = 1 + slices.IndexFunc(sawAll, func(s string) bool { return strings.HasPrefix(s, word) })
 	}
 	if r.isAhead() {
-		return from, slices.Index(sawAll, "eom") + 1
+		return from, slices.Index(sawAll, "eom") // which is not sent ahead
 	}
 	return from, from
 }

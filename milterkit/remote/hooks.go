@@ -146,9 +146,8 @@ func (c *conn) unknown(ctx context.Context, s *milterkit.Session, line string) m
 	})
 }
 
-// header tells of the header. The replies to it are read with those to what
-// follows: an MTA has all of a message before it tells of any, so that a milter
-// cannot tell the difference, but for a Lockstep one.
+// header tells of the header. The replies to it are read after the body was told
+// of too, but for a Lockstep milter.
 func (c *conn) header(ctx context.Context, m *milterkit.Message) milterkit.Verdict {
 	return c.do(ctx, wire.CmdHeader, func() (milterkit.Verdict, error) {
 		if v, err := c.fields(ctx, m); err != nil || v != milterkit.Continue {
@@ -240,10 +239,10 @@ func (c *conn) moreBody(ctx context.Context) (milterkit.Verdict, error) {
 // endOfMessage ends the message and takes the milter's edits.
 func (c *conn) endOfMessage(ctx context.Context, m *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
 	v := c.do(ctx, wire.CmdEOM, func() (milterkit.Verdict, error) {
-		if c.partly {
-			// It costs little to have the replies first. When they are there
-			// nothing more may come before the end is told: it would pass for the
-			// verdict on the message.
+		if c.partly || c.owed > 0 {
+			// The replies come first: a milter that has given a verdict by then is
+			// not told of an end, and when they are all there nothing more may
+			// come, which would pass for the verdict on the message.
 			if err := c.flush(); err != nil {
 				return milterkit.Continue, err
 			}

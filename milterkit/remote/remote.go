@@ -55,10 +55,11 @@ type Milter struct {
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// Lockstep has the milter's answer to each field of the header and each piece
-	// of the body waited for before the next is sent, as MTAs do. Without it the
-	// whole content of a message is sent ahead, and the answers are read after
-	// it: a milter cannot tell the difference, unless it takes what comes after
-	// a verdict for something else. An answer too many is found sooner with it.
+	// of the body waited for before the next is sent, as MTAs do. Without it header
+	// and body are sent ahead, and the answers read after them; a milter that gives
+	// a verdict in the middle has its connection dropped, so that nothing depends
+	// on what it makes of the rest. The envelope and the end of a message are never
+	// sent ahead of an answer. See docs/pipelining.md.
 	Lockstep bool
 
 	// Logger is told when the milter goes and comes back. Nil: slog.Default().
