@@ -25,9 +25,10 @@ import (
 	"github.com/milterkit/sdk/internal/bodycopy"
 )
 
-// SlabSize is the size of a slab in bytes: room for the longest piece of a body
-// that an MTA sends in one frame, 64 KiB, and for what is read behind it.
-const SlabSize = 128 << 10
+// SlabSize is the size of a slab in bytes: room for two of the longest pieces of a
+// body that an MTA sends in one frame, 64 KiB, with the macros before each. With a few
+// bytes less the second would be cut in two, and so the frames to all filters.
+const SlabSize = 132 << 10
 
 // poisonByte is what recycled slabs are overwritten with, see [Budget.Poison].
 const poisonByte = 0xDB
