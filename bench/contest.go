@@ -35,6 +35,7 @@ type Sample struct {
 	Filters float64 // of the filters, in seconds a message
 	Allocs  float64 // allocations of what stands between, a message
 	Bytes   float64 // that were allocated
+	Copied  float64 // bytes of the body that it copied, a message
 	Peak    float64 // memory of what stands between, in bytes, at most
 }
 
@@ -112,6 +113,7 @@ func (t *Contest) turn(ctx context.Context, c *Contestant, d time.Duration) (s S
 	s.Filters = (after.filters - before.filters).Seconds() / n
 	s.Allocs = float64(after.Mallocs-before.Mallocs) / n
 	s.Bytes = float64(after.Bytes-before.Bytes) / n
+	s.Copied = float64(after.Copied-before.Copied) / n
 	s.Peak = float64(after.peak)
 	return s, nil
 }

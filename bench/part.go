@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/pprof"
+
+	"github.com/milterkit/sdk/internal/bodycopy"
 )
 
 // A Part is a process of a contestant: filters, a relay, milterkit. Mostly it is
@@ -41,6 +43,7 @@ var PartArgs = []string{"bench-part"}
 type partStats struct {
 	Mallocs uint64 // allocations so far
 	Bytes   uint64 // that were allocated
+	Copied  int64  // bytes of bodies that were copied
 }
 
 // start starts a part and waits until it serves.
@@ -120,17 +123,27 @@ func (p *Part) Stop() error {
 	return p.cmd.Wait()
 }
 
+// ProfileEnv names the environment variable that has parts write CPU profiles, with
+// the beginning of their files' names.
+const ProfileEnv = "MILTERKIT_BENCH_PROFILE"
+
+// ProfileOf returns the name of the file with a part's CPU profile. It is there when
+// the part has ended.
+func ProfileOf(prefix string, pid int) string { return fmt.Sprintf("%s.%d", prefix, pid) }
+
 // RunPart is the other side: it does as the first line of stdin says, tells of
 // itself when asked, and ends with stdin.
 func RunPart(stdin io.Reader, stdout io.Writer) error {
 	raiseDescriptors()
-	if file := os.Getenv("MILTERKIT_BENCH_PROFILE"); file != "" {
-		f, err := os.Create(fmt.Sprintf("%s.%d", file, os.Getpid()))
+	if prefix := os.Getenv(ProfileEnv); prefix != "" {
+		f, err := os.Create(ProfileOf(prefix, os.Getpid()))
 		if err != nil {
 			return err
 		}
 		defer f.Close()
-		pprof.StartCPUProfile(f)
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
 		defer pprof.StopCPUProfile()
 	}
 	questions := bufio.NewScanner(stdin)
@@ -149,7 +162,7 @@ func RunPart(stdin io.Reader, stdout io.Writer) error {
 	for questions.Scan() {
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		answers.Encode(partStats{Mallocs: m.Mallocs, Bytes: m.TotalAlloc})
+		answers.Encode(partStats{Mallocs: m.Mallocs, Bytes: m.TotalAlloc, Copied: bodycopy.Total()})
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/milterkit/sdk/bench"
@@ -54,7 +55,23 @@ func (r *run) againstRelay() error {
 			if err != nil {
 				return err
 			}
-			r.goal(relayGoals(t)...)
+			goals := relayGoals(t)
+			if err := r.explain(p, goals); err != nil {
+				return err
+			}
+			r.goal(goals...)
+		}
+	}
+	return nil
+}
+
+// explain has a profile say why a figure was not reached.
+func (r *run) explain(p bench.Point, goals []bench.Goal) (err error) {
+	for i := range goals {
+		if !goals[i].Held && goals[i].Note == "" && strings.Contains(goals[i].What, "CPU") {
+			if goals[i].Note, err = r.why(p); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -77,6 +94,7 @@ func relayGoals(t bench.Taken) []bench.Goal {
 	return []bench.Goal{
 		atMost(where+"time against a relay", t.Ratio(bench.Milterkit, bench.Relay, bench.Wall), relayLimit, ""),
 		atMost(where+"CPU against a relay", t.Ratio(bench.Milterkit, bench.Relay, bench.CPU), relayLimit, ""),
+		onceAtMost(where+"bytes of the body that were copied", t.Of(bench.Milterkit, func(s *bench.Sample) float64 { return s.Copied }).High, 0, ""),
 	}
 }
 

@@ -8,6 +8,7 @@ require (
 	github.com/emersion/go-milter v0.5.0
 	github.com/emersion/go-msgauth v0.7.0
 	github.com/go-analyze/charts v0.6.4
+	github.com/google/pprof v0.0.0-20261105003125-4bf881d7fb0b
 	github.com/milterkit/sdk v0.0.0
 	golang.org/x/sys v0.49.0
 )

@@ -58,6 +58,7 @@ type section struct {
 
 // sections are all of them, in the order in which they are run.
 var sections = []section{
+	{"micro", (*run).micro},
 	{"core", (*run).core},
 	{"native", (*run).native},
 	{"postfix", (*run).postfix},
