@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 	"cmd":                  {"internal", "milterkit", "milterkit/wire", "milterkit/remote", "milterkit/miltertest", "builtin", "bench"},
 	"examples":             {"milterkit", "milterkit/remote", "milterkit/miltertest", "builtin"},
 	"bench":                {"internal", "milterkit", "milterkit/wire", "milterkit/remote", "milterkit/miltertest", "builtin"},
-	"bench/peers":          {"bench", "test"},
+	"bench/peers":          {"bench", "test", "milterkit", "milterkit/wire"},
 	"test":                 {},
 }
 
