@@ -26,7 +26,7 @@ allocations and memory of a message.
 With SOCKETs it measures your own milters, which run already: asked one after
 another as Postfix asks its smtpd_milters ("direct"), and behind milterkit,
 which is started for it. The mail is made up, from alice@example.org to
-bob@example.net, and goes nowhere; a milter that keeps what it sees keeps it,
+bob0@example.net, and goes nowhere; a milter that keeps what it sees keeps it,
 so do not name those of a mail server in service. SOCKET is written as in
 main.cf: unix:PATH, inet:PORT@HOST or inet:HOST:PORT.
 
@@ -39,9 +39,9 @@ What is played says a scenario; --list names those that there are, and a file
 of your own will do too. docs/benchmarks.md tells what the columns mean, and
 how to write a scenario.
 
-Exit status: 0 when all was measured, 1 when something was left out, 2 for a
-wrong command line, 3 when a milter could not be reached, refused all mail or
-did not keep to the protocol, 78 for mistakes in a scenario.`
+Exit status: 0 when all was measured, 1 when something was left out or it was
+interrupted, 2 for a wrong command line, 3 when a milter could not be reached,
+refused all mail or did not keep to the protocol, 78 for mistakes in a scenario.`
 
 const benchExample = `  milterkit bench                                          # milterkit itself, in a minute
   milterkit bench unix:/run/opendkim/opendkim.sock         # your milter, and what milterkit before it costs
@@ -67,7 +67,7 @@ func (o *benchOptions) declare(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.scenarios, "scenario", []string{bench.StandardScenario}, "what is played: a `NAME`, or a file that ends in .toml; may be repeated")
 	f.BoolVar(&o.list, "list", false, "list the scenarios and the mails, and measure nothing")
 	f.IntVar(&o.rounds, "rounds", 5, "`NUMBER` of rounds that count")
-	f.DurationVar(&o.time, "time", 500*time.Millisecond, "`TIME` of each turn in a round")
+	f.DurationVar(&o.time, "time", 500*time.Millisecond, "`TIME` for which each contestant plays in each round")
 	f.StringSliceVar(&o.mails, "mail", nil, "`MAILS` in place of the scenario's, such as short,1MB")
 	f.IntSliceVar(&o.sessions, "sessions", nil, "`NUMBERS` of sessions at one time in place of the scenario's, such as 1,8,64")
 	f.BoolVar(&o.together, "together", false, "have milterkit ask your milters at the same time")
