@@ -33,14 +33,14 @@ type conn struct {
 	waiting bool             // the MTA waits for a word from us
 	written moment           // when the deadline of writes was set last
 
-	small    []byte          // the buffer outside a message
-	page     *[pageSize]byte // written over where there is no memory for a message
-	scratch  bool            // what is read now goes to a buffer that is written over
-	memory   *memory         // of the message under way
-	envelope int             // bytes of recipients so far
-	header   int             // bytes of header so far
-	pieces   int             // of the body so far
-	spilled  bool            // the last one went to a file
+	small    []byte      // the buffer outside a message
+	page     *spool.Page // written over where there is no memory for a message
+	scratch  bool        // what is read now goes to a buffer that is written over
+	memory   *memory     // of the message under way
+	envelope int         // bytes of recipients so far
+	header   int         // bytes of header so far
+	pieces   int         // of the body so far
+	spilled  bool        // the last one went to a file
 
 	out []byte // frames to be written
 
@@ -237,21 +237,11 @@ func (c *conn) replace(need int) []byte {
 		return slab
 	}
 	c.scratch = true
-	if c.page == nil {
-		c.page, _ = pages.Get().(*[pageSize]byte)
-	}
 	if c.page == nil || c.memory.lent { // a hook that was given up may look at it
-		c.page = new([pageSize]byte)
+		c.page = c.memory.Page()
 	}
 	return c.page[:] // a frame that is longer comes in parts, or has a buffer made
 }
-
-// pageSize is what a message reads into when there is no memory for it: a quarter of
-// what a session is said to need besides.
-const pageSize = 16 << 10
-
-// pages holds *[pageSize]byte.
-var pages sync.Pool
 
 // beginMessage gets memory for a message.
 func (c *conn) beginMessage() {
@@ -280,9 +270,6 @@ func (c *conn) freeMemory() {
 	}
 	if !c.r.SetBuffer(c.small) {
 		c.r.SetBuffer(make([]byte, c.r.Buffered()))
-	}
-	if c.page != nil && !c.memory.lent {
-		pages.Put(c.page)
 	}
 	c.page = nil
 	c.memory.Release()
@@ -319,7 +306,7 @@ func (c *conn) keepBody(p []byte) (view []byte, joined bool, err error) {
 func (c *conn) leavePage() {
 	if c.page != nil && !c.memory.lent && c.r.Buffered() == 0 {
 		c.r.SetBuffer(c.small)
-		pages.Put(c.page)
+		c.memory.LeavePage(c.page)
 		c.page = nil
 	}
 }

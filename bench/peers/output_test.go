@@ -45,7 +45,7 @@ func TestReportIsWritten(t *testing.T) {
 	if err := json.Unmarshal(text, &got); err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Goals) != 2 || len(got.LeftOut) != 1 || got.LeftOut[0].Cure != cureC {
+	if len(got.Goals) != 3 || len(got.LeftOut) != 1 || got.LeftOut[0].Cure != cureC {
 		t.Errorf("goals %v, left out %v", got.Goals, got.LeftOut)
 	}
 	for _, name := range []string{bench.Direct, bench.Relay, bench.Milterkit} {

@@ -37,8 +37,9 @@ const poisonByte = 0xDB
 // budget without a limit. It may be used by many goroutines, and must not be
 // copied; its fields must not be changed once a store was made.
 type Budget struct {
-	// Max is how many bytes of slabs there are at most at one time; 0 or less
-	// means no limit. What does not fill a slab cannot be used.
+	// Max is how many bytes of slabs there are at most at one time, with a page
+	// for each store; 0 or less means no limit. What does not fill a slab cannot be
+	// used.
 	Max int64
 
 	// Dir is where the files are for what goes beyond Max; "" means os.TempDir.
@@ -49,7 +50,8 @@ type Budget struct {
 	// view that was kept for too long. It costs time: not for production.
 	Poison bool
 
-	used atomic.Int64
+	used   atomic.Int64
+	stores atomic.Int64 // not released; each may come to need a page
 
 	// Tests put failures and short windows here. Zero means what production has.
 	writeAt func(f *os.File, p []byte, off int64) (int, error)
@@ -62,6 +64,7 @@ func (b *Budget) Used() int64 { return b.used.Load() }
 // NewStore returns an empty store with one reference, the caller's. An empty
 // store holds nothing but itself: slabs and files come when they are asked for.
 func (b *Budget) NewStore() *Store {
+	b.stores.Add(1)
 	s := &Store{budget: b}
 	s.slabs = s.few[:0]
 	s.refs.Store(1)
@@ -73,7 +76,7 @@ func (b *Budget) NewStore() *Store {
 func (b *Budget) take() *slab {
 	for {
 		used := b.used.Load()
-		if b.Max > 0 && used+SlabSize > b.Max {
+		if b.Max > 0 && used+SlabSize > b.Max-b.stores.Load()*PageSize {
 			return nil
 		}
 		// Not added first and taken back when it was too much: for that moment
@@ -109,6 +112,7 @@ type Store struct {
 	refs   atomic.Int64
 	slabs  []*slab
 	few    [4]*slab // the first of slabs: most messages are small
+	pages  []*Page  // that are read into where there is no slab
 	file   file
 }
 
@@ -165,7 +169,12 @@ func (s *Store) Release() {
 	}
 	s.file.close()
 	s.budget.give(s.slabs)
+	s.budget.stores.Add(-1)
 	s.slabs, s.few = nil, [4]*slab{} // slabs that others fill now must not be seen from here
+	if s.pages != nil {
+		givePages(s.pages)
+		s.pages = nil
+	}
 }
 
 const released = "spool: store used after its last Release"

@@ -73,6 +73,26 @@ func TestBudgetIsExact(t *testing.T) {
 	}
 }
 
+// Pages are there when slabs are not, and are given back with the store, or before.
+func TestPagesAreUsedAgain(t *testing.T) {
+	b := &Budget{Max: SlabSize - 1}
+	s := b.NewStore()
+	first, second := s.Page(), s.Page()
+	if first == second || s.Slab() != nil {
+		t.Error("a page twice, or a slab")
+	}
+	s.LeavePage(first)
+	if again := s.Page(); again != first {
+		t.Error("a page that was left is not used again")
+	}
+	s.Retain()
+	s.Release()
+	if other := b.NewStore(); other.Page() == first || other.Page() == second {
+		t.Error("a page of a store that is still held")
+	}
+	s.Release()
+}
+
 func TestNoLimit(t *testing.T) {
 	for _, limit := range []int64{0, -1} {
 		b := &Budget{Max: limit}
