@@ -42,7 +42,7 @@ func (b *bench) addPipelines(real []stack.Child, pyspf, dkimpy, signer stack.Chi
 	b.addChain(chain{"spamassassin", real[2:]}, pipelines...)
 	b.addChain(chain{"python", []stack.Child{pyspf, dkimpy}}, pipelines...)
 	b.addChain(chain{toldName, []stack.Child{{Name: toldName, Socket: b.told.Socket()}}}, pipelines...)
-	b.addChain(chain{"actions", []stack.Child{b.child(firstName)}}, lockstep)
+	b.addChain(chain{"go-milter", []stack.Child{b.child(firstName)}}, pipelines...)
 	return b.told
 }
 
@@ -303,5 +303,5 @@ func TestPipelineToGoMilter(t *testing.T) {
 			items = append(items, it, after)
 		}
 	}
-	alike(t, "actions", session("verdicts", items))
+	alike(t, "go-milter", session("verdicts", items))
 }

@@ -371,36 +371,13 @@ func talk(socket string) ([]told, error) {
 // TestDispatcherAgreesWithModel); and nothing is left over: no goroutine, no
 // descriptor, no memory.
 func TestSoak(t *testing.T) {
-	const batch = 10
 	goroutines, files := runtime.NumGoroutine(), openFiles(t)
+	warm := *soakSessions / 5 // what is kept for use again is there after these
+	playSoak(t, 0, warm)
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	var next atomic.Int64
-	var workers sync.WaitGroup
-	for range 32 {
-		workers.Go(func() {
-			dir, err := os.MkdirTemp("", "soak")
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer os.RemoveAll(dir)
-			for !t.Failed() {
-				n := int(next.Add(1) - 1)
-				if n*batch >= *soakSessions {
-					return
-				}
-				seed := *soakSeed + uint64(n)
-				s := &soak{dir: dir}
-				diff, err := s.play(seed, batch)
-				if err != nil || diff != "" {
-					t.Errorf("seed %d: %v\n%s", seed, err, diff)
-				}
-			}
-		})
-	}
-	workers.Wait()
+	playSoak(t, warm, *soakSessions)
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end) && (runtime.NumGoroutine() > goroutines || openFiles(t) > files); {
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -417,6 +394,37 @@ func TestSoak(t *testing.T) {
 	if kept > 1<<20 {
 		t.Errorf("%d KiB are kept", kept>>10)
 	}
+}
+
+// playSoak plays the sessions from from to to, many at one time.
+func playSoak(t *testing.T, from, to int) {
+	const batch = 10
+	var next atomic.Int64
+	next.Store(int64(from / batch))
+	var workers sync.WaitGroup
+	for range 32 {
+		workers.Go(func() {
+			dir, err := os.MkdirTemp("", "soak")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer os.RemoveAll(dir)
+			for !t.Failed() {
+				n := int(next.Add(1) - 1)
+				if n*batch >= to {
+					return
+				}
+				seed := *soakSeed + uint64(n)
+				s := &soak{dir: dir}
+				diff, err := s.play(seed, batch)
+				if err != nil || diff != "" {
+					t.Errorf("seed %d: %v\n%s", seed, err, diff)
+				}
+			}
+		})
+	}
+	workers.Wait()
 }
 
 // openFiles is how many descriptors this process has.
