@@ -33,7 +33,7 @@ test: install-test-deps ## all that CI runs: race detector, allocation gates, re
 	cd bench/peers && $(GO) vet ./... && $(GO) test -count=1 ./...
 	$(MAKE) --no-print-directory test-alloc
 
-test-long: test soak fuzz cover ## what takes minutes: sessions by the thousand, fuzzing, coverage
+test-long: test soak fuzz cover bench ## what takes minutes: sessions by the thousand, fuzzing, coverage, benchmarks
 
 test-alloc: ## allocation gates, which the race detector would disturb
 	$(GO) test -run 'Alloc' ./milterkit/... ./internal/...

@@ -23,7 +23,8 @@ type Child interface {
 // holds for the duration of the call.
 //
 // What a hook is shown is the child's own view: strings are safe to keep, the
-// bytes of a message until Reset.
+// bytes of a message until Reset, but for those given to Body while the message still
+// arrives.
 type Hooks struct {
 	// Connect is asked when the client has connected. Reject and TempFail
 	// refuse the whole session, Accept ends the child's part in it. Discard
@@ -49,13 +50,14 @@ type Hooks struct {
 	// Data is asked at DATA, after the last recipient.
 	Data func(ctx context.Context, e *Envelope) Verdict
 
-	// Header is called when the whole header has arrived. It sees the header
-	// as the children before it left it.
+	// Header is called when the whole header has arrived, or later. It sees the
+	// header as the children before it left it.
 	Header func(ctx context.Context, m *Message) Verdict
 
 	// Body is given the body piece by piece, in order. It is for a child that
 	// reads the body once; for such a child m.Body is empty in Message, so
-	// that nothing is kept for it. A piece is cut anywhere, also within CRLF.
+	// that nothing is kept for it. A piece is cut anywhere, also within CRLF, and
+	// stays for the call, or, where m.Complete, until Reset.
 	Body func(ctx context.Context, m *Message, piece []byte) Verdict
 
 	// Message is called when the whole message has arrived. It sees the

@@ -26,8 +26,9 @@
 //
 // Strings are safe to keep. Byte slices are views of memory that all children
 // share: do not write to them, and do not keep them past the Reset of the
-// message. A body byte stays where it was read from the MTA's socket until the
-// last child is done with it.
+// message; a piece that a Body hook is shown while the message still arrives
+// (see [Message.Complete]), not past the call. A body byte stays where it was read
+// from the MTA's socket until the last child is done with it.
 //
 // # Failure
 //
@@ -42,7 +43,8 @@
 // The hooks of one child in one session are never called at the same time;
 // those of different sessions are, and those of a group of slots that run
 // together. A hook that does not return after its ctx is done is given up: the
-// session goes on without that child.
+// session goes on without that child. Hooks that promise to return ([Hooks].Prompt),
+// as those of remote children do, may run on the goroutine that asks.
 //
 // # Reading order
 //
