@@ -6,7 +6,10 @@ import "slices"
 type Results map[string][]Sample
 
 // A Spread is a median and what it lies between: half of the samples do.
-type Spread struct{ Median, Low, High float64 }
+type Spread struct {
+	Median, Low, High float64
+	Values            int // that it is of; 0 where nobody has counted
+}
 
 // SpreadOf returns the spread of values.
 func SpreadOf(values []float64) Spread {
@@ -22,7 +25,7 @@ func SpreadOf(values []float64) Spread {
 		}
 		return v[i] + (x-float64(i))*(v[i+1]-v[i])
 	}
-	return Spread{at(0.5), at(0.25), at(0.75)}
+	return Spread{at(0.5), at(0.25), at(0.75), len(v)}
 }
 
 // Of returns the spread of a figure of one contestant.

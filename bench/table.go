@@ -189,15 +189,19 @@ func writeRows(w io.Writer, rows [][]string) error {
 	return tw.Flush()
 }
 
-// String writes the median, and what it lies between.
+// String writes the median, and what it lies between; of one value, that alone.
 func (s Spread) String() string {
 	if math.IsNaN(s.Median) || math.IsInf(s.Median, 0) || s.Median == 0 {
 		return "-"
 	}
+	if s.Values == 1 {
+		return fmt.Sprintf("%.2f", s.Median)
+	}
 	return fmt.Sprintf("%.2f (%.2f to %.2f)", s.Median, s.Low, s.High)
 }
 
-// number writes a count, and how far the half of the rounds next to it lie away.
+// number writes a count, and how far the half of the rounds next to it lie away,
+// which one round does not tell.
 func number(s Spread) string {
 	if s.Median == 0 {
 		return "-"
@@ -206,6 +210,9 @@ func number(s Spread) string {
 	digits := 0
 	if s.Median < 100 {
 		digits = 1
+	}
+	if s.Values == 1 {
+		return fmt.Sprintf("%.*f ±  -", digits, s.Median)
 	}
 	return fmt.Sprintf("%.*f ±%2.0f%%", digits, s.Median, 100*off)
 }

@@ -123,9 +123,9 @@ func TestSpreadsHoldHalfOfTheSamples(t *testing.T) {
 		want   Spread
 	}{
 		{nil, Spread{}},
-		{[]float64{7}, Spread{7, 7, 7}},
-		{[]float64{5, 1, 2, 4, 3}, Spread{3, 2, 4}},
-		{[]float64{1, 2}, Spread{1.5, 1.25, 1.75}},
+		{[]float64{7}, Spread{7, 7, 7, 1}},
+		{[]float64{5, 1, 2, 4, 3}, Spread{3, 2, 4, 5}},
+		{[]float64{1, 2}, Spread{1.5, 1.25, 1.75, 2}},
 	} {
 		if got := SpreadOf(c.values); got != c.want {
 			t.Errorf("%v: got %v, want %v", c.values, got, c.want)
@@ -134,8 +134,24 @@ func TestSpreadsHoldHalfOfTheSamples(t *testing.T) {
 	// Rounds are told against each other one by one: what disturbed a round
 	// disturbed both.
 	r := Results{"a": {made(100, 0), made(10, 0)}, "b": {made(200, 0), made(20, 0)}}
-	if got := r.Ratio("a", "b", Wall); got != (Spread{2, 2, 2}) {
+	if got := r.Ratio("a", "b", Wall); got != (Spread{2, 2, 2, 2}) {
 		t.Errorf("the ratio is %v", got)
+	}
+}
+
+func TestOneRoundHasNoSpread(t *testing.T) {
+	taken := madeReport().Taken[0]
+	for name, samples := range taken.Results {
+		taken.Results[name] = samples[:1]
+	}
+	var b bytes.Buffer
+	if err := WriteTaken(&b, &taken); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"(1 round)", "  direct      1000 ±  -  1.00ms", "  milterkit / direct  2.00            -\n", "  milterkit / relay   1.00         2.00\n"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, &b)
+		}
 	}
 }
 
