@@ -109,6 +109,9 @@ func TestMistakesInAScenario(t *testing.T) {
 		{"mails in single brackets", "mail = \"a\"\n[mails]\nname = \"a\"", "1:8: mail: there is no mail \"a\"; there are tiny, short, list, 100KB, 1MB, 10MB, recipients\n" +
 			"2:2: each mail is a section of its own that begins with [[mails]], in double brackets"},
 		{"a mail without a body", "mail = \"a\"\n[[mails]]\nname = \"a\"", `2:3: this mail has no body; add body = …`},
+		{"a mail without a name", "mail = \"big\"\n[[mails]]\nbody = \"1KB\"", "1:8: mail: there is no mail \"big\"; there are tiny, short, list, 100KB, 1MB, 10MB, recipients\n" +
+			"2:3: this mail has no name; add name = …"},
+		{"a name that is none", "mail = \"a b\"\n[[mails]]\nname = \"a b\"\nbody = \"1KB\"", `3:8: name: "a b" is not a name; it has letters, digits, dots and dashes, such as "newsletter"`},
 		{"a size without a unit", "mail = \"a\"\n[[mails]]\nname = \"a\"\nbody = \"40\"", `4:8: body: "40" is not a size; write a whole number with the unit B, KB or MB, such as "40KB"`},
 		{"a mail that there is", "mail = \"list\"\n[[mails]]\nname = \"list\"\nbody = \"1KB\"", `3:8: name: there is a mail "list" already; give this one another name`},
 		{"a header of too few fields", "mail = \"a\"\n[[mails]]\nname = \"a\"\nbody = \"1KB\"\nfields = 3", `5:1: fields: a mail has at least 8, From, To and Date among them`},

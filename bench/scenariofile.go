@@ -219,7 +219,12 @@ func (r *scenarioReader) mails(f *tomlfile.Field) {
 		if len(r.errs) == faults {
 			r.possible(t, m)
 		}
-		r.s.Known = append(r.s.Known, m) // a wrong one too, so that who names it is not wrong as well
+		if f := t.Field("name"); f != nil {
+			m.Name = f.Val.Text
+		}
+		if m.Name != "" {
+			r.s.Known = append(r.s.Known, m) // a wrong one too, so that who names it is not wrong as well
+		}
 	}
 }
 
