@@ -22,7 +22,7 @@
 //	lab.go           where contestants are started
 //	part.go          a contestant's processes
 //	filter.go        a filter that does no work
-//	relay.go         a relay, the floor of what a multiplexer can cost
+//	relay.go         a relay, the floor of what handing on each command costs
 //	mux.go           milterkit itself
 //	usage.go         CPU and memory of a process
 //	machine.go       what it was measured on

@@ -8,7 +8,8 @@ import (
 )
 
 // A relay hands on what an MTA and a milter say to each other, and looks at
-// nothing but the lengths of frames. No multiplexer can cost less than that.
+// nothing but the lengths of frames. No multiplexer that hands on each command
+// as it comes can cost less than that; one that sends content ahead can.
 type relay struct {
 	to   Addr
 	bufs sync.Pool // of *[relayBuffer]byte
