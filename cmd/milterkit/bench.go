@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/milterkit/sdk/bench"
 	"github.com/milterkit/sdk/cmd/milterkit/internal/config"
@@ -50,30 +49,6 @@ const benchExample = `  milterkit bench                                         
   milterkit bench --scenario together --scenario mine.toml --benchstat new.txt
   milterkit bench --list`
 
-// benchOptions are the flags of bench.
-type benchOptions struct {
-	scenarios []string
-	list      bool
-	rounds    int
-	time      time.Duration
-	mails     []string
-	sessions  []int
-	together  bool
-	benchstat string
-}
-
-func (o *benchOptions) declare(f *pflag.FlagSet) {
-	f.SortFlags = false
-	f.StringArrayVar(&o.scenarios, "scenario", []string{bench.StandardScenario}, "what is played: a `NAME`, or a file that ends in .toml; may be repeated")
-	f.BoolVar(&o.list, "list", false, "list the scenarios and the mails, and measure nothing")
-	f.IntVar(&o.rounds, "rounds", 5, "`NUMBER` of rounds that count")
-	f.DurationVar(&o.time, "time", 500*time.Millisecond, "`TIME` for which each contestant plays in each round")
-	f.StringSliceVar(&o.mails, "mail", nil, "`MAILS` in place of the scenario's, such as short,1MB")
-	f.IntSliceVar(&o.sessions, "sessions", nil, "`NUMBERS` of sessions at one time in place of the scenario's, such as 1,8,64")
-	f.BoolVar(&o.together, "together", false, "have milterkit ask your milters at the same time")
-	f.StringVar(&o.benchstat, "benchstat", "", "write all rounds to `FILE` too, for benchstat")
-}
-
 func newBenchCommand() *cobra.Command {
 	o := &benchOptions{}
 	c := &cobra.Command{
@@ -88,6 +63,7 @@ func newBenchCommand() *cobra.Command {
 		},
 	}
 	o.declare(c.Flags())
+	c.SetFlagErrorFunc(benchFlagError)
 	return c
 }
 
@@ -106,7 +82,7 @@ func newBenchPartCommand() *cobra.Command {
 }
 
 // run measures what the options describe, and prints each contest as it ends.
-func (o *benchOptions) run(ctx context.Context, sockets []string, stdout, stderr io.Writer) (err error) {
+func (o *benchOptions) run(ctx context.Context, sockets []string, stdout, stderr io.Writer) (fault error) {
 	if err := o.check(sockets); err != nil {
 		return err
 	}
@@ -138,7 +114,7 @@ func (o *benchOptions) run(ctx context.Context, sockets []string, stdout, stderr
 		if err != nil {
 			return usage("--benchstat: %w", err)
 		}
-		defer func() { err = errors.Join(err, bench.WriteBenchfmt(f, report), f.Close()) }()
+		defer func() { fault = errors.Join(fault, keepRounds(f, report)) }()
 	}
 	if err := bench.WriteHead(stdout, report); err != nil {
 		return err
@@ -150,27 +126,16 @@ func (o *benchOptions) run(ctx context.Context, sockets []string, stdout, stderr
 	return r.leftOut()
 }
 
-func (o *benchOptions) terms() bench.Terms { return bench.Terms{Rounds: o.rounds, Time: o.time} }
-
-// check looks at the flags beside each other.
-func (o *benchOptions) check(sockets []string) error {
-	switch {
-	case o.rounds < 1 || o.rounds > 1000:
-		return usage("--rounds %d: write a number from 1 to 1000", o.rounds)
-	case o.time < 10*time.Millisecond || o.time > time.Hour:
-		return usage("--time %v: write a time from 10ms to 1h", o.time)
-	case o.together && len(sockets) == 0:
-		return usage("--together is for milters of your own, and there is no SOCKET; a scenario says it in its file")
-	case o.together && len(sockets) == 1:
-		return usage("--together: one milter has none that it could run together with; name a second SOCKET")
-	}
-	for _, n := range o.sessions {
-		if n < 1 || n > bench.MaxSessions {
-			return usage("--sessions %d: write numbers from 1 to %d", n, bench.MaxSessions)
-		}
+// keepRounds writes all rounds to the file of --benchstat, and closes it.
+func keepRounds(f *os.File, report *bench.Report) error {
+	err := errors.Join(bench.WriteBenchfmt(f, report), f.Close())
+	if err != nil {
+		return fmt.Errorf("--benchstat: not all rounds are in the file: %w", err)
 	}
 	return nil
 }
+
+func (o *benchOptions) terms() bench.Terms { return bench.Terms{Rounds: o.rounds, Time: o.time} }
 
 // benchSockets reads where the milters listen.
 func benchSockets(specs []string) ([]bench.Addr, error) {
@@ -195,7 +160,7 @@ func (o *benchOptions) points(milters int) ([]bench.Point, error) {
 			return nil, err
 		}
 		if err != nil {
-			return nil, usage("--scenario: %w; see milterkit bench --list", err)
+			return nil, usage("--scenario: %w (milterkit bench --list has them all)", err)
 		}
 		if len(o.sessions) > 0 {
 			s.Sessions = o.sessions
@@ -257,6 +222,8 @@ func (r *benchRun) hold(ctx context.Context, points []bench.Point, t bench.Terms
 		r.progress.clear()
 		var few *bench.DescriptorError
 		switch {
+		case ctx.Err() != nil && len(r.report.Taken) == 0:
+			return errors.New("interrupted before anything was measured")
 		case ctx.Err() != nil:
 			return errors.New("interrupted; what was measured until then is above")
 		case errors.As(err, &few):

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/milterkit/sdk/bench"
 	"github.com/milterkit/sdk/milterkit/miltertest"
 	"github.com/milterkit/sdk/milterkit/wire"
 )
@@ -117,7 +121,7 @@ func TestBenchSaysWhatIsWrong(t *testing.T) {
 		{"nobody listens", []string{"unix:" + dir + "/none"}, exitTrouble, "none does not answer as a milter: dial unix"},
 		{"no socket", []string{"milter.sock"}, exitUsage, `"milter.sock" is not a socket; write unix:/PATH`},
 		{"a socket of systemd", []string{"systemd:milter"}, exitUsage, "only a service that systemd starts has its sockets"},
-		{"an unknown scenario", []string{"--scenario", "quik"}, exitUsage, `there is no scenario "quik"; did you mean "quick"?`},
+		{"an unknown scenario", []string{"--scenario", "quik"}, exitUsage, `there is no scenario "quik"; did you mean "quick"? (milterkit bench --list has them all)`},
 		{"a scenario with mistakes", []string{"--scenario", wrong}, exitConfig,
 			wrong + `:1:8: mail: there is no mail "shrt"; did you mean "short"?` + "\n" + wrong + `:2:1: unknown key "sesions"; did you mean "sessions"?`},
 		{"a scenario that is not there", []string{"--scenario", dir + "/none.toml"}, exitConfig, "the scenario cannot be read: no such file or directory"},
@@ -127,6 +131,13 @@ func TestBenchSaysWhatIsWrong(t *testing.T) {
 		{"no time", []string{"--time", "0s"}, exitUsage, "write a time from 10ms to 1h"},
 		{"no rounds", []string{"--rounds", "0"}, exitUsage, "write a number from 1 to 1000"},
 		{"no sessions", []string{"--sessions", "1,0"}, exitUsage, "--sessions 0: write numbers from 1 to 10000"},
+		{"rounds in words", []string{"--rounds", "many"}, exitUsage, "milterkit: --rounds many: write a whole number, such as 9\n"},
+		{"sessions in words", []string{"--sessions", "1,few"}, exitUsage, "milterkit: --sessions 1,few: write whole numbers with commas between, such as 1,8,64\n"},
+		{"a time without a unit", []string{"--time", "5"}, exitUsage, "milterkit: --time 5: write a time with its unit, such as 5s\n"},
+		{"no mail", []string{"--mail", ""}, exitUsage, `--mail "": write the names of mails, such as short,1MB`},
+		{"a mail twice", []string{"--mail", "short,short"}, exitUsage, "--mail: short is in the list twice"},
+		{"sessions twice", []string{"--sessions", "1", "--sessions", "8,1"}, exitUsage, "--sessions: 1 is in the list twice"},
+		{"a scenario twice", []string{"--scenario", "quick", "--scenario", "quick"}, exitUsage, "--scenario: quick is in the list twice"},
 		{"a file that cannot be written", []string{"--benchstat", dir + "/none/file"}, exitUsage, "no such file or directory"},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
@@ -135,6 +146,40 @@ func TestBenchSaysWhatIsWrong(t *testing.T) {
 				t.Errorf("status %d, %s%s", status, stdout, stderr)
 			}
 		})
+	}
+}
+
+// Who asks for the rounds learns that they are lost.
+func TestBenchTellsThatRoundsAreLost(t *testing.T) {
+	status, stdout, stderr := benchEnd(t, startMilter(t, nil), "--benchstat", "/dev/full")
+	if status != exitFault || !strings.Contains(stderr, "--benchstat: not all rounds are in the file: write /dev/full: no space left on device") {
+		t.Errorf("status %d, %s", status, stderr)
+	}
+	if !strings.Contains(stdout, "messages/s") {
+		t.Errorf("the table is missing in\n%s", stdout)
+	}
+}
+
+func TestBenchTellsWhatAnInterruptLeaves(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, c := range []struct {
+		taken []bench.Taken
+		want  string
+	}{
+		{nil, "interrupted before anything was measured"},
+		{make([]bench.Taken, 1), "interrupted; what was measured until then is above"},
+	} {
+		lab, err := bench.NewLab()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer lab.Close()
+		r := &benchRun{lab: lab, report: &bench.Report{Taken: c.taken}, stdout: io.Discard, progress: newBenchProgress(io.Discard, 1, 1)}
+		err = r.hold(ctx, []bench.Point{{Mail: bench.Mails[0], Messages: 1, Sessions: 1, Children: 1, Kind: "native"}}, bench.Terms{Rounds: 1, Time: 10 * time.Millisecond})
+		if err == nil || err.Error() != c.want {
+			t.Errorf("got %v, want %s", err, c.want)
+		}
 	}
 }
 
