@@ -46,7 +46,7 @@ const benchExample = `  milterkit bench                                         
   milterkit bench unix:/run/opendkim/opendkim.sock         # your milter, and what milterkit before it costs
   milterkit bench inet:8891@127.0.0.1 inet:8892@127.0.0.1 --together
   milterkit bench inet:8891@127.0.0.1 --mail short,10MB --sessions 1,64 --rounds 9
-  milterkit bench --scenario together --scenario mine.toml --benchstat new.txt
+  milterkit bench --scenario together --scenario mine.toml --rounds 10 --benchstat new.txt
   milterkit bench --list`
 
 func newBenchCommand() *cobra.Command {
