@@ -18,8 +18,9 @@ type Child interface {
 // optional; the MTA is not asked for what no child wants.
 //
 // The hooks of one child in one session are never called at the same time. A
-// hook must return soon after its ctx is done; one that does not is given up,
-// and none of that child's hooks is called again in that session. The ctx
+// hook must return soon after its ctx is done; one that does not is given up
+// (unless it is Prompt), and none of that child's hooks is called again in that
+// session. The ctx
 // holds for the duration of the call.
 //
 // What a hook is shown is the child's own view: strings are safe to keep, the
@@ -79,11 +80,12 @@ type Hooks struct {
 	// Close is called once, when the session ends. It must return soon too.
 	Close func()
 
-	// Prompt promises that the hooks return soon after their ctx is done,
-	// whatever happens: that they wait for nothing else than what ends then.
-	// They may be called on the goroutine of the session itself, which saves
-	// waking two threads for each. Who does not keep the promise holds up the
-	// session, and no timeout ends that.
+	// Prompt promises that the hooks, and the Child's Hooks method, return soon
+	// after their ctx is done, whatever happens: that they wait for nothing else
+	// than what ends then. They may be called on the goroutine that calls the
+	// Walk, which saves waking two threads for each. Who does not keep the promise
+	// holds up the session, and no timeout ends that; who calls runtime.Goexit
+	// ends it.
 	Prompt bool
 
 	// Macros names the macros that the child would like to have at a stage,

@@ -274,6 +274,9 @@ const maxPieces = 1 << 20
 // takeBody shows a piece of the body to the children, and keeps it if need be.
 func (c *conn) takeBody(p []byte) error {
 	c.w.EndOfHeader(c.s.ctx)
+	if len(p) == 0 {
+		return nil
+	}
 	if c.pieces++; c.pieces > maxPieces {
 		c.w.Refuse(Reply(552, fmt.Sprintf("5.3.4 Message body comes in more than %d pieces", maxPieces)))
 	}
@@ -290,8 +293,11 @@ func (c *conn) takeBody(p []byte) error {
 		}
 	}
 	c.w.takePiece(c.s.ctx, p, kept, joined)
-	if c.memory.lent {
-		c.r.Pin() // a hook that was given up may still look at p
+	if c.memory.fresh {
+		// A hook that was given up may still look at p, and at no other piece that
+		// does not stay anyway.
+		c.memory.fresh, c.page = false, nil
+		c.r.Pin()
 	}
 	return nil
 }

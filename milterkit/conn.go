@@ -83,12 +83,14 @@ const (
 // memory is where the bytes of one message stand.
 type memory struct {
 	*spool.Store
-	lent bool // a hook that was given up still looks at it
+	lent  bool // a hook that was given up still looks at it
+	fresh bool // and was given up just now
 }
 
-// Retain implements [Memory]. It is called by the session's own goroutine.
+// Retain implements [Memory]. It is called by the session's own goroutine, or while
+// that is in a hook.
 func (m *memory) Retain() {
-	m.lent = true
+	m.lent, m.fresh = true, true
 	m.Store.Retain()
 }
 
@@ -129,7 +131,16 @@ const stackNeeded = 6 << 10
 // serve reads commands and answers them until the connection ends.
 func (c *conn) serve() {
 	growStack()
-	err := c.guarded(c.loop)
+	err := errHookExit
+	defer func() { c.finish(err) }()
+	err = c.guarded(c.loop)
+}
+
+// errHookExit is what ends a session whose goroutine a hook has ended.
+var errHookExit = errors.New("a hook that runs on the session's goroutine has ended that")
+
+// finish ends the session.
+func (c *conn) finish(err error) {
 	c.nc.Close()
 	negotiated := c.w != nil
 	if negotiated {
@@ -237,7 +248,7 @@ func (c *conn) replace(need int) []byte {
 		return slab
 	}
 	c.scratch = true
-	if c.page == nil || c.memory.lent { // a hook that was given up may look at it
+	if c.page == nil {
 		c.page = c.memory.Page()
 	}
 	return c.page[:] // a frame that is longer comes in parts, or has a buffer made

@@ -184,7 +184,7 @@ func (w *Walk) takePiece(ctx context.Context, piece, kept []byte, joined bool) {
 	switch {
 	case w.fed:
 		w.showPiece(ctx, piece)
-	case w.size >= feedFrom:
+	case w.size >= w.d.feedFrom:
 		w.feed(ctx)
 	}
 }

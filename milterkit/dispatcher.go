@@ -31,7 +31,9 @@ type Dispatcher struct {
 	// Nil: slog.Default().
 	Logger *slog.Logger
 
-	slots   []Slot
+	slots    []Slot
+	feedFrom int64 // the constant; tests have less
+
 	givenUp []atomic.Int64 // by slot: hooks that have not returned
 	prompt  []atomic.Bool  // by slot: the child's hooks have last promised to return
 	lastID  atomic.Uint64
@@ -74,7 +76,7 @@ func NewDispatcher(slots ...Slot) (*Dispatcher, error) {
 			return nil, errors.New("milterkit: the first slot can not run together with one before it")
 		}
 	}
-	return &Dispatcher{slots: slots, givenUp: make([]atomic.Int64, len(slots)), prompt: make([]atomic.Bool, len(slots))}, nil
+	return &Dispatcher{slots: slots, feedFrom: feedFrom, givenUp: make([]atomic.Int64, len(slots)), prompt: make([]atomic.Bool, len(slots))}, nil
 }
 
 // Slots returns the slots in their order. The caller must not change them.

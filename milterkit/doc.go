@@ -44,7 +44,8 @@
 // those of different sessions are, and those of a group of slots that run
 // together. A hook that does not return after its ctx is done is given up: the
 // session goes on without that child. Hooks that promise to return ([Hooks].Prompt),
-// as those of remote children do, may run on the goroutine that asks.
+// as those of remote children do, may run on the goroutine that asks, and are waited
+// for.
 //
 // # Reading order
 //

@@ -78,6 +78,7 @@ func anyChild(name string) milterkit.Child {
 		return milterkit.Continue
 	}
 	return childOf(name, milterkit.Hooks{
+		Prompt:  name == "b" || name == "d",
 		Connect: func(_ context.Context, s *milterkit.Session) milterkit.Verdict { return answer(s.Host) },
 		Helo:    func(_ context.Context, s *milterkit.Session) milterkit.Verdict { return answer(s.Helo) },
 		Mail:    func(_ context.Context, e *milterkit.Envelope) milterkit.Verdict { return answer(e.Sender.Addr) },
@@ -139,6 +140,7 @@ func playStream(t *testing.T, slots []milterkit.Slot, bytes []byte) {
 		t.Fatal(err)
 	}
 	d.Logger = slog.New(slog.DiscardHandler)
+	milterkit.FeedFrom(d, 4)
 	srv := &milterkit.Server{Dispatcher: d, TempDir: t.TempDir(), MaxMemory: int64(len(bytes)%3) << 17}
 	ln := newPipes()
 	var served sync.WaitGroup

@@ -23,12 +23,13 @@ func field(name, value string) overlay.Field {
 // An actor is a child that answers at random, but always the same to the same
 // question, and writes down what it was shown.
 type actor struct {
-	name  string
-	seed  uint64
-	wants uint32 // a bit for each hook
-	calm  bool   // it mostly goes on, so that sessions get far
-	log   []string
-	body  int // where in the log the content of this message begins; -1: nowhere
+	prompt bool // its hooks promise to return
+	name   string
+	seed   uint64
+	wants  uint32 // a bit for each hook
+	calm   bool   // it mostly goes on, so that sessions get far
+	log    []string
+	body   int // where in the log the content of this message begins; -1: nowhere
 }
 
 func (a *actor) Name() string { return a.name }
@@ -126,6 +127,7 @@ func (a *actor) Hooks() Hooks {
 		Reset: func() { a.body = -1; a.log = append(a.log, "reset") },
 		Close: func() { a.log = append(a.log, "close") },
 	}
+	all.Prompt = a.prompt
 	for i, drop := range []func(){
 		func() { all.Connect = nil }, func() { all.Helo = nil }, func() { all.Mail = nil }, func() { all.Rcpt = nil },
 		func() { all.RefusedRcpt = nil }, func() { all.Data = nil }, func() { all.Header = nil }, func() { all.Body = nil },
@@ -418,6 +420,13 @@ func play(seed1, seed2 uint64) string {
 		return err.Error()
 	}
 	d.Logger = slog.New(slog.DiscardHandler)
+	// Some are shown the content as it arrives, and some run on the session's own
+	// goroutine: it must make no difference.
+	how := rand.New(rand.NewPCG(seed2, seed1))
+	d.feedFrom = []int64{feedFrom, 1, 8, 14}[how.IntN(4)]
+	for _, a := range actors[0] {
+		a.prompt = how.IntN(2) == 0
+	}
 	actions := Actions(wire.AllActions)
 	if r.IntN(5) == 0 {
 		actions = Actions(r.Uint32()) & wire.AllActions

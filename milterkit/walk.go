@@ -39,7 +39,8 @@ type Memory interface {
 // the answer is 451 4.3.2: no child is to blame, and no default action decides.
 type Walk struct {
 	// OnProgress, where it is set, is called every five seconds while hooks
-	// run, so that the MTA can be told to wait.
+	// run, so that the MTA can be told to wait. It may be called on another
+	// goroutine, while a method of the Walk is under way, and must not panic.
 	OnProgress func()
 
 	// Memory, where it is set, holds the bytes given to Header and Body.

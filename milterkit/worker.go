@@ -50,6 +50,7 @@ type call struct {
 	memory  Memory // left to the hook when it was given up
 
 	verdict Verdict
+	took    time.Duration
 	state   atomic.Int32
 }
 
@@ -122,6 +123,7 @@ func (c *call) invoke(wanted *bool) {
 // finish hands the verdict to the session. If that has given the hook up, the
 // child's part ends here.
 func (c *call) finish() bool {
+	c.took = now().sub(c.start)
 	if c.state.CompareAndSwap(callRunning, callReturned) {
 		c.part.walk.wake <- c
 		return true
@@ -173,6 +175,10 @@ type running struct {
 	worker *worker
 }
 
+// back reports whether the hook has returned, and waits only for the session to hear
+// of it: nothing is due any more.
+func (r running) back() bool { return r.worker != nil && r.state.Load() == callReturned }
+
 // await waits until every hook under way has returned or is given up. While it
 // waits it has the MTA told every now and then that work is going on.
 func (w *Walk) await() {
@@ -204,18 +210,21 @@ func (w *Walk) await() {
 func (w *Walk) runHere() {
 	w.mu.Lock()
 	w.away = true
-	if w.ctx.Err() != nil {
+	if w.ctx.Err() != nil || len(w.wake) > 0 { // it may have rung just before
 		w.tick()
 	}
 	w.setAlarm()
 	w.mu.Unlock()
-	w.here.invokeHere()
-	w.mu.Lock()
-	w.away = false
-	w.mu.Unlock()
 	c := w.here
-	w.here = nil
-	w.returned(c)
+	defer func() { // also where the hook ends the goroutine
+		w.mu.Lock()
+		w.away = false
+		w.mu.Unlock()
+		w.here = nil
+		w.returned(c)
+	}()
+	c.verdict = Fail(errHookExit)
+	c.invokeHere()
 }
 
 // invokeHere runs the hook.
@@ -223,10 +232,11 @@ func (c *call) invokeHere() {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
-			c.verdict = Fail(&PanicError{Value: r, Stack: debug.Stack()})
+			c.verdict, c.took = Fail(&PanicError{Value: r, Stack: debug.Stack()}), now().sub(c.start)
 		}
 	}()
 	c.verdict = c.run(c)
+	c.took = now().sub(c.start)
 }
 
 // ring wakes the session, if it waits, or does its work while a hook has it. It is
@@ -288,7 +298,7 @@ func (w *Walk) unwatch() {
 func (w *Walk) setAlarm() {
 	due := w.nextProgress
 	for _, r := range w.running {
-		if d := r.due(); d < due && (r.worker != nil || r.stopped == 0) {
+		if d := r.due(); d < due && !r.back() && (r.worker != nil || r.stopped == 0) {
 			due = d
 		}
 	}
@@ -324,7 +334,7 @@ func (w *Walk) returned(c *call) {
 		c.part.answer = Fail(w.stopReason())
 	}
 	c.ctx.release()
-	c.part.spent += now().sub(c.start)
+	c.part.spent += c.took
 }
 
 // stopReason says why hooks were told to stop.
@@ -339,7 +349,7 @@ func (w *Walk) stopReason() error {
 func (w *Walk) expire(now moment) {
 	w.running = slices.DeleteFunc(w.running, func(r running) bool {
 		switch {
-		case now < r.due():
+		case r.back(), now < r.due():
 			return false
 		case r.stopped == 0:
 			r.stop()

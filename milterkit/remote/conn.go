@@ -56,12 +56,11 @@ type due struct {
 
 // message is what is known of the message under way.
 type message struct {
-	said   milterkit.Verdict // what the milter has said of it for good
-	hold   *milterkit.Edit   // a quarantine that it asked for before the end
-	begun  bool              // it was shown some of the body
-	partly bool              // some of the content was sent before its end was there
-	ended  bool              // it has said its last word
-	lost   bool              // we do not know any more which reply is the next
+	said  milterkit.Verdict // what the milter has said of it for good
+	hold  *milterkit.Edit   // a quarantine that it asked for before the end
+	begun bool              // it was shown some of the body
+	ended bool              // it has said its last word
+	lost  bool              // we do not know any more which reply is the next
 }
 
 // Bounds, in bytes and replies.
@@ -340,12 +339,11 @@ func (c *conn) ask(ctx context.Context) (milterkit.Verdict, error) {
 func (c *conn) room(ctx context.Context) (milterkit.Verdict, error) {
 	left := maxOwed / 2
 	switch {
-	case c.m.Lockstep:
+	case c.m.Lockstep && c.owed > 0:
 		left = 0
 	case c.owed < maxOwed && c.output.len() < maxOut:
 		return milterkit.Continue, nil
 	}
-	c.partly = true
 	if err := c.flush(); err != nil {
 		return milterkit.Continue, err
 	}

@@ -217,7 +217,6 @@ func (c *conn) body(ctx context.Context, m *milterkit.Message, piece []byte) mil
 		if m.Complete() {
 			return milterkit.Continue, nil
 		}
-		c.partly = true
 		return milterkit.Continue, c.flush()
 	})
 }
@@ -239,7 +238,7 @@ func (c *conn) moreBody(ctx context.Context) (milterkit.Verdict, error) {
 // endOfMessage ends the message and takes the milter's edits.
 func (c *conn) endOfMessage(ctx context.Context, m *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
 	v := c.do(ctx, wire.CmdEOM, func() (milterkit.Verdict, error) {
-		if c.partly || c.owed > 0 {
+		if c.owed > 0 || c.m.Lockstep {
 			// The replies come first: a milter that has given a verdict by then is
 			// not told of an end, and when they are all there nothing more may
 			// come, which would pass for the verdict on the message.
@@ -256,9 +255,6 @@ func (c *conn) endOfMessage(ctx context.Context, m *milterkit.Message, e *milter
 			return milterkit.Continue, err
 		}
 		c.expect(wire.CmdEOM)
-		if v, err := c.collect(ctx, 1); err != nil || v != milterkit.Continue {
-			return v, err
-		}
 		c.now = wire.CmdEOM
 		return c.outcome(ctx, e)
 	})

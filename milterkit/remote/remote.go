@@ -129,7 +129,7 @@ func (m *Milter) Hooks() milterkit.Hooks {
 		Reset:       c.reset,
 		Close:       c.close,
 		Macros:      m.lists,
-		Prompt:      true,
+		Prompt:      m.Dial == nil, // what others give as Dial may not heed its ctx
 	}
 }
 
