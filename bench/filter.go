@@ -28,16 +28,7 @@ type filter struct {
 
 // serve serves until ln is closed.
 func (f *filter) serve(ln net.Listener) error {
-	for {
-		nc, err := ln.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		go f.session(nc)
-	}
+	return acceptAll(ln, func(nc net.Conn) { f.session(nc) })
 }
 
 var carryOn = wire.AppendFrame(nil, wire.RepContinue, nil)

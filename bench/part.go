@@ -205,3 +205,18 @@ func listen(addrs []Addr, serve func(net.Listener) error) error {
 	}
 	return nil
 }
+
+// acceptAll has serve serve each connection, on a goroutine of its own, until ln is
+// closed.
+func acceptAll(ln net.Listener, serve func(net.Conn)) error {
+	for {
+		nc, err := ln.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		go serve(nc)
+	}
+}

@@ -18,34 +18,26 @@ type relay struct {
 // relayBuffer is what a relay reads at one time, at most.
 const relayBuffer = 128 << 10
 
-func (r *relay) serve(ln net.Listener) error {
-	for {
-		nc, err := ln.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		go func() {
-			defer nc.Close()
-			milter, err := net.Dial(r.to.Network, r.to.Addr)
-			if err != nil {
-				return
-			}
-			go func() {
-				defer nc.Close()
-				handOn(nc, milter, make([]byte, 1<<10))
-			}()
-			defer milter.Close()
-			buf, ok := r.bufs.Get().(*[relayBuffer]byte)
-			if !ok {
-				buf = new([relayBuffer]byte)
-			}
-			defer r.bufs.Put(buf)
-			handOn(milter, nc, buf[:])
-		}()
+func (r *relay) serve(ln net.Listener) error { return acceptAll(ln, r.session) }
+
+// session hands on what one MTA and the milter say.
+func (r *relay) session(nc net.Conn) {
+	defer nc.Close()
+	milter, err := net.Dial(r.to.Network, r.to.Addr)
+	if err != nil {
+		return
 	}
+	go func() {
+		defer nc.Close()
+		handOn(nc, milter, make([]byte, 1<<10))
+	}()
+	defer milter.Close()
+	buf, ok := r.bufs.Get().(*[relayBuffer]byte)
+	if !ok {
+		buf = new([relayBuffer]byte)
+	}
+	defer r.bufs.Put(buf)
+	handOn(milter, nc, buf[:])
 }
 
 // handOn writes to dst what it reads from src, as it comes, and counts frames by
