@@ -86,6 +86,7 @@ func startWorker() *worker {
 }
 
 func (k *worker) loop() {
+	growStack()
 	// A message beyond max_memory is read from a mapped file: if the disk fails,
 	// that is the failure of one hook.
 	debug.SetPanicOnFault(true)
@@ -201,7 +202,7 @@ func (w *Walk) await() {
 	for len(w.idle) > 1 {
 		k := w.idle[len(w.idle)-1]
 		w.idle = w.idle[:len(w.idle)-1]
-		k.end()
+		close(k.jobs) // it ends in its own time
 	}
 }
 
