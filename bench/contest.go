@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,7 +105,7 @@ func (t *Contest) turn(ctx context.Context, c *Contestant, d time.Duration) (s S
 		return s, err
 	}
 	if s.Messages == 0 {
-		return s, fmt.Errorf("no message came through: %w", cmpErr(s.Refusal, errors.New("none ended in time")))
+		return s, fmt.Errorf("no message came through: %w", cmp.Or(s.Refusal, errors.New("none ended in time")))
 	}
 	n := float64(s.Messages)
 	s.Rate = n / s.Wall.Seconds()

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -82,16 +83,9 @@ func (p *Part) ask(question, answer any) error {
 		return err
 	}
 	if !p.out.Scan() {
-		return cmpErr(p.out.Err(), errors.New("it has ended"))
+		return cmp.Or(p.out.Err(), errors.New("it has ended"))
 	}
 	return json.Unmarshal(p.out.Bytes(), answer)
-}
-
-func cmpErr(err, other error) error {
-	if err != nil {
-		return err
-	}
-	return other
 }
 
 // Running returns a process that was there before, and goes on: Stop leaves it

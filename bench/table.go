@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -166,7 +167,7 @@ func (t *Taken) refusals(name string) string {
 	for _, s := range t.Results[name] {
 		refused += s.Refused
 		taken += s.Sessions
-		why = cmpErr(why, s.Refusal)
+		why = cmp.Or(why, s.Refusal)
 	}
 	if refused == 0 {
 		return ""

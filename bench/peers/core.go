@@ -35,7 +35,7 @@ func (r *run) at(p bench.Point) (bench.Taken, error) {
 
 // point is one with children on sockets.
 func point(mail string, sessions, children int) bench.Point {
-	m, err := mailNamed(mail)
+	m, err := bench.MailNamed(bench.Mails, mail)
 	if err != nil {
 		panic(err) // the name is in this program
 	}

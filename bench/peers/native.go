@@ -22,7 +22,7 @@ const (
 
 // native holds the contests and sets the goals.
 func (r *run) native() error {
-	mail, err := mailNamed("short")
+	mail, err := bench.MailNamed(bench.Mails, "short")
 	if err != nil {
 		return err
 	}

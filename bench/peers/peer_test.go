@@ -31,7 +31,7 @@ func TestEachPeerTakesMail(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			mail, err := mailNamed("100KB")
+			mail, err := bench.MailNamed(bench.Mails, "100KB")
 			if err != nil {
 				t.Fatal(err)
 			}

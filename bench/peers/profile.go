@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -47,7 +48,7 @@ func (r *run) profiled(p bench.Point, start func(*bench.Lab, []bench.Addr) (benc
 	}
 	pid, messages, err := r.load(lab, p, start)
 	if closed := lab.Close(); err != nil || closed != nil { // the profile is there then
-		return nil, cmpErr(err, closed)
+		return nil, cmp.Or(err, closed)
 	}
 	return shares(bench.ProfileOf(prefix, pid), messages)
 }
@@ -118,11 +119,4 @@ func (r *run) why(p bench.Point) (string, error) {
 		list = append(list, fmt.Sprintf("%s %.0f (%.0f)", k.name, kit[k.name], relay[k.name]))
 	}
 	return "profile, µs of CPU a message, and a relay's: " + strings.Join(list, ", "), nil
-}
-
-func cmpErr(err, other error) error {
-	if err != nil {
-		return err
-	}
-	return other
 }

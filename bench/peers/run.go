@@ -94,16 +94,6 @@ func (r *run) hold(title string, p bench.Point, all []*bench.Contestant) (bench.
 	return t, nil
 }
 
-// mailNamed returns one of the benchmark's mails.
-func mailNamed(name string) (bench.Mail, error) {
-	for _, m := range bench.Mails {
-		if m.Name == name {
-			return m, nil
-		}
-	}
-	return bench.Mail{}, fmt.Errorf("there is no mail %q", name)
-}
-
 // size writes how large a mail is.
 func size(m bench.Mail) string {
 	switch n := m.Size(); {
