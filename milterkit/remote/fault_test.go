@@ -133,6 +133,9 @@ func TestAnswerTooManyIsNotTakenForTheVerdict(t *testing.T) {
 			a := Answer{Nth: 1, After: Frame(wire.RepContinue, "")}
 			if steps != 0 {
 				a = Answer{Nth: 1, Always: true}
+				if cmd == wire.CmdBody { // what it says is that answer, and no other
+					steps |= wire.NoReply(wire.CmdHeader) | wire.NoReply(wire.CmdEOH)
+				}
 			}
 			r := newGatheringRig(t, &Filter{Script: Script{Steps: steps, On: map[byte][]Answer{
 				cmd:         {a},
