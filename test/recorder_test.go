@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/milterkit/sdk/milterkit/miltertest"
+	"github.com/milterkit/sdk/milterkit/wire"
 	"github.com/milterkit/sdk/test/stack"
 )
 
@@ -38,7 +39,9 @@ func startRecorder(t *testing.T, root *stack.Root, name string, script miltertes
 	r.filter.ScriptFor = func(int) miltertest.Script {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		return r.script
+		s := r.script
+		s.Actions = wire.AllActions &^ wire.ActSetMacros // the same terms, whatever it plays
+		return s
 	}
 	ln, err := net.Listen("unix", r.socket)
 	if err != nil {

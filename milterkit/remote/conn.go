@@ -29,13 +29,14 @@ type conn struct {
 
 // A link is what is known of one connection.
 type link struct {
-	nc     net.Conn
-	cut    func() // ends reads and writes at once
-	ear    *ear
-	r      *wire.Reader
-	desk   *desk
-	answer wire.Negotiation
-	lists  map[milterkit.Stage][]string // the macros it has asked for
+	nc    net.Conn
+	began time.Time // when it was dialled
+	limit *limit
+	cut   func() // of the limit: ends reads and writes at once
+	ear   *ear
+	r     *wire.Reader
+	desk  *desk
+	terms
 
 	due  []due // the replies that are still to come, in order
 	owed int   // how many they are
@@ -112,6 +113,9 @@ func (c *conn) do(ctx context.Context, cmd byte, talk func() (milterkit.Verdict,
 		err = fmt.Errorf("told to stop: %w", context.Cause(ctx))
 	}
 	if err != nil {
+		if c.unsure() {
+			err = c.disagreed(ctx, err)
+		}
 		c.hangUp()
 		return milterkit.Fail(explain(err))
 	}
@@ -175,26 +179,34 @@ func (c *conn) hangUp() {
 	c.link, c.output = link{}, output{}
 }
 
-// ensure opens the connection, if there is none. It reports whether that is new.
-func (c *conn) ensure(ctx context.Context, s *milterkit.Session) (fresh bool, err error) {
+// meet sees to it that there is a connection on which the milter knows the client.
+// It reports whether it is a new one, or none because of an error; then v is what
+// there is to say to connect.
+func (c *conn) meet(ctx context.Context, s *milterkit.Session) (v milterkit.Verdict, fresh bool) {
 	if c.usable() {
-		return false, nil
+		return milterkit.Continue, false
 	}
-	c.hangUp()
-	if err := c.m.isDown(); err != nil {
-		return false, err
-	}
-	began := time.Now()
-	l, err := c.m.open(ctx, s.Actions)
-	if err != nil {
-		if tellsOfDown(err) && (ctx.Err() == nil || time.Since(began) >= longWait) {
-			c.m.goneDown(err)
+	for ahead := !c.m.Lockstep; ; ahead = false {
+		c.hangUp()
+		if err := c.m.isDown(); err != nil {
+			return milterkit.Fail(err), true
 		}
-		return false, err
+		if err := c.open(ctx, s.Actions, ahead); err != nil {
+			c.notReached(ctx, err)
+			c.hangUp()
+			return milterkit.Fail(err), true
+		}
+		if v = c.tellConnect(ctx, s); !errors.Is(v.Err(), errOtherTerms) {
+			return v, true
+		}
 	}
-	c.link = l
-	c.spread()
-	return true, nil
+}
+
+// notReached notes that the milter is down, if that is why there is no connection.
+func (c *conn) notReached(ctx context.Context, err error) {
+	if tellsOfDown(err) && (ctx.Err() == nil || time.Since(c.began) >= longWait) {
+		c.m.goneDown(err)
+	}
 }
 
 // tellsOfDown reports whether the reason why a connection could not be opened
@@ -363,6 +375,12 @@ func (c *conn) collect(ctx context.Context, left int) (milterkit.Verdict, error)
 		}
 		if waits {
 			milterkit.Progress(ctx)
+		}
+		if c.unsure() {
+			if err := c.agreed(f); err != nil {
+				return milterkit.Continue, err
+			}
+			continue
 		}
 		switch f.Code {
 		case wire.RepProgress:

@@ -13,10 +13,8 @@ import (
 func (c *conn) connect(ctx context.Context, s *milterkit.Session) milterkit.Verdict {
 	c.close()
 	c.session = milterkit.Continue
-	if _, err := c.ensure(ctx, s); err != nil {
-		return milterkit.Fail(err)
-	}
-	return c.tellConnect(ctx, s)
+	v, _ := c.meet(ctx, s)
+	return v
 }
 
 func (c *conn) tellConnect(ctx context.Context, s *milterkit.Session) milterkit.Verdict {
@@ -54,15 +52,11 @@ func (c *conn) resume(ctx context.Context, s *milterkit.Session, helo bool) (mil
 	if c.session != milterkit.Continue {
 		return c.session, false
 	}
-	fresh, err := c.ensure(ctx, s)
-	if err != nil {
-		return milterkit.Fail(err), false
-	}
+	v, fresh := c.meet(ctx, s)
 	if !fresh {
 		return milterkit.Continue, true
 	}
 	// A discard has no meaning at connect and helo.
-	v := c.tellConnect(ctx, s)
 	if helo && s.Helo != "" && (v == milterkit.Continue || v == milterkit.Discard) {
 		v = c.tellHelo(ctx, s)
 	}

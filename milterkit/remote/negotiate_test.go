@@ -1,7 +1,10 @@
 package remote_test
 
 import (
+	"bytes"
+	"context"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -140,15 +143,18 @@ func TestListedMacrosOnlyAreSentWhereThereIsAList(t *testing.T) {
 	wantLines(t, r.filter.SawMacros(), "macros mail {mail_addr}=a@example.org i=Q1", "macros rcpt i=Q1")
 }
 
+// What was sent ahead on other terms is sent again on these, on another connection.
 func TestStepsAreThoseOfTheSessionAndNotOfTheLast(t *testing.T) {
 	t.Parallel()
+	last := Script{Steps: wire.NoConnect | wire.LeadingSpace}
 	f := &Filter{ScriptFor: func(session int) Script {
-		return []Script{{Steps: wire.NoHelo}, {Steps: wire.NoConnect | wire.LeadingSpace}}[session-1]
+		return []Script{{Steps: wire.NoHelo}, last, last}[session-1]
 	}}
 	r := newRigFor(t, f).greet()
 	r.greet()
 	r.want("message", r.message(), milterkit.Continue)
-	r.wantSaw("connect mx.example.org 4 192.0.2.1 2525", "quit", "helo mx.example.org", "mail <a@example.org> SIZE=9",
+	const connect = "connect mx.example.org 4 192.0.2.1 2525"
+	r.wantSaw(connect, "quit", connect, "closed", "helo mx.example.org", "mail <a@example.org> SIZE=9",
 		"rcpt <b@example.net>", "data", "header Subject: hello", "eoh", `body "text\r\n"`, "eom", "abort", "quit")
 }
 
@@ -235,23 +241,31 @@ func TestClosingOnAnOfferOfTooLittleDoesNotMakeItDown(t *testing.T) {
 	}
 }
 
+// faultyNegotiations are answers to the offer that are none, and what is said of
+// them.
+var faultyNegotiations = []struct {
+	name   string
+	answer Answer
+	words  string
+}{
+	{"another version", Answer{Raw: wire.Negotiation{Version: 7}.Append(nil)}, "it speaks version 7 of the milter protocol; 2 to 6 are spoken here"},
+	{"version 1", Answer{Raw: wire.Negotiation{Version: 1}.Append(nil)}, "version 1"},
+	{"an SMTP server", Answer{Raw: []byte("220 mail.example.net ESMTP\r\n")}, "not a milter peer: first bytes look like SMTP"},
+	{"closed", Answer{Close: true}, "negotiation: it has closed the connection: EOF"},
+	{"too short", Answer{Raw: Frame(wire.CmdNegotiate, "\x00\x00")}, "milter protocol: NEGOTIATE"},
+	{"another frame", Answer{Raw: Frame(wire.RepContinue, "")}, "CONTINUE: in place of the negotiation"},
+	{"nothing", Answer{Hang: true}, "no answer to the negotiation within 100ms"},
+	{"actions without a name", Answer{Raw: wire.Negotiation{Version: 6, Actions: 0x800}.Append(nil)}, "it asks for actions 0x800"},
+}
+
 func TestFaultyNegotiations(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
+	second := Answer{Raw: append(wire.Negotiation{Version: 6}.Append(nil), Frame(wire.RepContinue, "")...)}
+	for _, test := range append(slices.Clone(faultyNegotiations), struct {
 		name   string
 		answer Answer
 		words  string
-	}{
-		{"another version", Answer{Raw: wire.Negotiation{Version: 7}.Append(nil)}, "it speaks version 7 of the milter protocol; 2 to 6 are spoken here"},
-		{"version 1", Answer{Raw: wire.Negotiation{Version: 1}.Append(nil)}, "version 1"},
-		{"an SMTP server", Answer{Raw: []byte("220 mail.example.net ESMTP\r\n")}, "not a milter peer: first bytes look like SMTP"},
-		{"closed", Answer{Close: true}, "negotiation: it has closed the connection: EOF"},
-		{"too short", Answer{Raw: Frame(wire.CmdNegotiate, "\x00\x00")}, "milter protocol: NEGOTIATE"},
-		{"another frame", Answer{Raw: Frame(wire.RepContinue, "")}, "CONTINUE: in place of the negotiation"},
-		{"a second frame", Answer{Raw: append(wire.Negotiation{Version: 6}.Append(nil), Frame(wire.RepContinue, "")...)}, "more answers than"},
-		{"nothing", Answer{Hang: true}, "no answer to the negotiation within 100ms"},
-		{"actions without a name", Answer{Raw: wire.Negotiation{Version: 6, Actions: 0x800}.Append(nil)}, "it asks for actions 0x800"},
-	} {
+	}{"a second frame", second, "more answers than"}) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, Script{Negotiate: test.answer})
@@ -263,6 +277,91 @@ func TestFaultyNegotiations(t *testing.T) {
 			r.idle(1)
 		})
 	}
+}
+
+// A milter that was well in the session before is found out in the same words,
+// and is down then.
+func TestFaultyNegotiationsAfterAGoodOne(t *testing.T) {
+	t.Parallel()
+	for _, test := range faultyNegotiations {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			f := &Filter{ScriptFor: func(session int) Script {
+				if session == 1 {
+					return Script{}
+				}
+				return Script{Negotiate: test.answer}
+			}}
+			r := newRigFor(t, f).greet()
+			r.child.ConnectTimeout = 100 * time.Millisecond
+			r.open()
+			r.want("connect", r.connect(), milterkit.Continue)
+			r.want("mail", r.mail(), tryAgain)
+			words := []string{test.words}
+			if !strings.HasPrefix(test.name, "actions") {
+				words = append(words, "milter is down")
+			}
+			r.wantLog(words...)
+			r.close()
+		})
+	}
+}
+
+// recorder is a connection that keeps what is written to it.
+type recorder struct {
+	net.Conn
+	writes *[]string // the frames of each write
+}
+
+func (c recorder) Write(p []byte) (int, error) {
+	var codes []byte
+	r := wire.NewReader(bytes.NewReader(p), nil)
+	for f, err := r.Next(); err == nil; f, err = r.Next() {
+		codes = append(codes, f.Code)
+	}
+	*c.writes = append(*c.writes, string(codes))
+	return c.Conn.Write(p)
+}
+
+// From the second session on the milter is told of the client in one write with the
+// negotiation, unless it is to be asked for each thing alone.
+func TestConnectIsSentWithTheNegotiation(t *testing.T) {
+	t.Parallel()
+	for lockstep, want := range map[bool]string{false: "O C H OC H", true: "O C H O C H"} {
+		r := newRig(t, Script{})
+		r.child.Lockstep = lockstep
+		var writes []string
+		r.child.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			nc, err := new(net.Dialer).DialContext(ctx, network, addr)
+			return recorder{nc, &writes}, err
+		}
+		r.greet().greet()
+		got := strings.ReplaceAll(strings.Join(writes, " "), " Q", "") // the goodbye is not waited for
+		if got != want {
+			t.Errorf("lockstep %t: %q, want %q", lockstep, got, want)
+		}
+	}
+}
+
+// What is sent ahead is cut off with its hook.
+func TestSilentMilterDoesNotKeepConnectLongerThanItsTime(t *testing.T) {
+	t.Parallel()
+	f := &Filter{ScriptFor: func(session int) Script {
+		if session == 1 {
+			return Script{}
+		}
+		return Script{Negotiate: Answer{Hang: true}}
+	}}
+	r := newRigFor(t, f)
+	r.slot.CommandTimeout = 100 * time.Millisecond
+	r.greet()
+	began := time.Now()
+	r.open()
+	r.want("connect", r.connect(), milterkit.Continue)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	r.want("mail", r.mail(), tryAgain)
 }
 
 func TestProbeLearnsMacroListsAndSaysGoodbye(t *testing.T) {

@@ -25,16 +25,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"os"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/milterkit/sdk/internal/quickack"
 	"github.com/milterkit/sdk/milterkit"
 	"github.com/milterkit/sdk/milterkit/wire"
 )
@@ -58,8 +54,11 @@ type Milter struct {
 	// of the body waited for before the next is sent, as MTAs do. Without it header
 	// and body are sent ahead, and the answers read after them; a milter that gives
 	// a verdict in the middle has its connection dropped, so that nothing depends
-	// on what it makes of the rest. The envelope and the end of a message are never
-	// sent ahead of an answer. See docs/pipelining.md.
+	// on what it makes of the rest. Connect is sent together with the negotiation,
+	// on the terms that were agreed on the last time; where the milter agrees to
+	// others now that is done again, on another connection. The rest of the envelope
+	// and the end of a message are never sent ahead of an answer. See
+	// docs/pipelining.md.
 	Lockstep bool
 
 	// Logger is told when the milter goes and comes back. Nil: slog.Default().
@@ -69,6 +68,7 @@ type Milter struct {
 	down      error // why it cannot be reached; nil: it can, or nobody has tried
 	closed    bool
 	lists     map[milterkit.Stage][]string // the macros it would like to have
+	last      terms                        // what was agreed on the last time
 	searching sync.WaitGroup
 	stop      context.CancelFunc // of the search
 }
@@ -136,11 +136,11 @@ func (m *Milter) Hooks() milterkit.Hooks {
 // Probe dials the milter, negotiates and says goodbye. It tells whether there
 // is a milter at the address, and learns which macros it would like to have.
 func (m *Milter) Probe(ctx context.Context) error {
-	l, err := m.open(ctx, wire.AllActions)
-	if err != nil {
+	c := conn{m: m}
+	if err := c.open(ctx, wire.AllActions, false); err != nil {
+		c.hangUp()
 		return err
 	}
-	c := conn{m: m, link: l}
 	c.close()
 	return nil
 }
@@ -157,34 +157,12 @@ func (m *Milter) Close() error {
 	return nil
 }
 
-// open dials the milter and negotiates with it.
-func (m *Milter) open(ctx context.Context, actions milterkit.Actions) (l link, err error) {
-	timeout := m.ConnectTimeout
-	if timeout <= 0 {
-		timeout = DefaultConnectTimeout
+// connectTimeout is ConnectTimeout, or the default.
+func (m *Milter) connectTimeout() time.Duration {
+	if m.ConnectTimeout > 0 {
+		return m.ConnectTimeout
 	}
-	by := time.Now().Add(timeout)
-	nc, err := m.dial(ctx, by)
-	if err != nil {
-		return l, err
-	}
-	cut := func() { nc.SetDeadline(aLongTimeAgo) }
-	nc.SetDeadline(by)
-	release := afterFunc(ctx, cut)
-	l, err = m.negotiate(nc, actions)
-	switch {
-	case !release():
-		err = context.Cause(ctx)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		err = fmt.Errorf("no answer to the negotiation within %v", timeout)
-	}
-	if err != nil {
-		nc.Close()
-		return link{}, err
-	}
-	nc.SetDeadline(time.Time{})
-	l.cut = cut
-	return l, nil
+	return DefaultConnectTimeout
 }
 
 // dial opens a connection.
@@ -226,104 +204,6 @@ func dialUnix(_ context.Context, network, addr string) (net.Conn, error) {
 		return nil, err // not a *net.UnixConn that is nil
 	}
 	return nc, nil
-}
-
-// negotiate agrees with the milter on how it is spoken with. Macro lists are
-// always offered: it is the multiplexer that heeds them, whatever the MTA does.
-func (m *Milter) negotiate(nc net.Conn, actions milterkit.Actions) (link, error) {
-	offer := wire.Negotiation{
-		Version: wire.MaxVersion,
-		Actions: actions&wire.AllActions | wire.ActSetMacros,
-		Steps:   wire.AllSteps,
-	}
-	l := link{nc: nc, ear: newEar(nc), desk: newDesk()}
-	l.r = wire.NewReader(quickack.Reader(nc), l.desk.in[:])
-	if _, err := nc.Write(offer.Append(nil)); err != nil {
-		return l, fmt.Errorf("negotiation: %w", explain(err))
-	}
-	f, err := l.r.Next()
-	switch {
-	case errors.Is(err, io.EOF) && offer.Actions != wire.AllActions:
-		// libmilter closes where an action that its filter needs is missing.
-		return l, fmt.Errorf("%w: %w", errTerms, explain(err))
-	case err != nil:
-		return l, fmt.Errorf("negotiation: %w", explain(err))
-	case f.Code != wire.CmdNegotiate:
-		return l, &wire.ProtocolError{Code: f.Code, Reason: "in place of the negotiation"}
-	case l.r.Buffered() > 0:
-		return l, fmt.Errorf("negotiation: %w", errUnasked)
-	}
-	l.answer, err = wire.ParseNegotiation(f.Payload)
-	if err == nil {
-		err = m.agree(offer, &l.answer)
-	}
-	l.lists = macroLists(l.answer)
-	return l, err
-}
-
-// agree checks a milter's answer to an offer, and learns its macro lists.
-func (m *Milter) agree(offer wire.Negotiation, answer *wire.Negotiation) error {
-	if answer.Version < wire.MinVersion || answer.Version > offer.Version {
-		return fmt.Errorf("it speaks version %d of the milter protocol; 2 to 6 are spoken here", answer.Version)
-	}
-	if more := answer.Actions &^ offer.Actions; more != 0 {
-		return fmt.Errorf("%w: it asks for %s", errTerms, actionNames(more))
-	}
-	// Commands that its version does not have.
-	if answer.Version < 3 {
-		answer.Steps |= wire.NoUnknown
-	}
-	if answer.Version < 4 {
-		answer.Steps |= wire.NoData
-	}
-	if lists := macroLists(*answer); lists != nil {
-		m.mu.Lock()
-		m.lists = lists // never changed in place: sessions share it
-		m.mu.Unlock()
-	}
-	return nil
-}
-
-// actionNames returns what an administrator calls actions.
-func actionNames(a milterkit.Actions) string {
-	var names []string
-	for op := milterkit.OpAddHeader; op <= milterkit.OpReplaceBody; op++ {
-		if op.Action()&a != 0 {
-			names = append(names, op.String())
-			a &^= op.Action()
-		}
-	}
-	if a != 0 {
-		names = append(names, fmt.Sprintf("actions %#x", uint32(a)))
-	}
-	return strings.Join(names, ", ")
-}
-
-// macroLists returns the macros that a milter has asked for, by stage. Header
-// fields go by the list of the end of header, the body by that of the end of
-// message. Source: Postfix, milter8_header and milter8_body.
-func macroLists(answer wire.Negotiation) map[milterkit.Stage][]string {
-	if len(answer.MacroLists) == 0 {
-		return nil
-	}
-	lists := make(map[milterkit.Stage][]string, len(answer.MacroLists)+1)
-	for _, l := range answer.MacroLists {
-		if at, ok := listStages[l.Stage]; ok {
-			lists[at] = l.Names
-		}
-	}
-	lists[milterkit.StageBody] = lists[milterkit.StageMessage]
-	return lists
-}
-
-var listStages = map[wire.Stage]milterkit.Stage{
-	wire.StageConnect: milterkit.StageConnect,
-	wire.StageHelo:    milterkit.StageHelo,
-	wire.StageMail:    milterkit.StageMail,
-	wire.StageRcpt:    milterkit.StageRcpt,
-	wire.StageData:    milterkit.StageData,
-	wire.StageEOH:     milterkit.StageHeader,
-	wire.StageEOM:     milterkit.StageMessage,
 }
 
 // isDown returns why the milter cannot be reached, as far as is known.

@@ -59,20 +59,28 @@ func (p *plan) first() bool {
 var soakStages = []byte{wire.CmdConnect, wire.CmdHelo, wire.CmdMail, wire.CmdRcpt, wire.CmdData,
 	wire.CmdHeader, wire.CmdEOH, wire.CmdBody, wire.CmdEOM}
 
-// newPlan draws one.
-func newPlan(r *rand.Rand, hasty bool) *plan {
-	p := &plan{}
+// drawSteps draws what a milter agrees to, in all its sessions.
+func drawSteps(r *rand.Rand) (steps wire.Steps) {
 	for _, s := range []wire.Steps{wire.LeadingSpace, wire.CanSkip, wire.NoUnknown, wire.NoData, wire.NoReplyHeader, wire.NoReplyBody, wire.NoReplyEOH,
 		wire.NoReplyConnect, wire.NoReplyHelo, wire.NoReplyMail, wire.NoReplyRcpt, wire.NoReplyData} {
 		if r.IntN(4) == 0 {
-			p.steps |= s
+			steps |= s
 		}
 	}
+	return steps
+}
+
+// newPlan draws one. What happens is an answer, so it happens where there is one.
+func newPlan(r *rand.Rand, steps wire.Steps, hasty bool) *plan {
+	p := &plan{steps: steps}
+	stages := slices.DeleteFunc(slices.Clone(soakStages), func(cmd byte) bool {
+		return steps&(wire.NoReply(cmd)|wire.NoStep(cmd)) != 0
+	})
 	switch r.IntN(3) {
 	case 0:
 		return p
 	case 1:
-		p.cmd = soakStages[r.IntN(len(soakStages))]
+		p.cmd = stages[r.IntN(len(stages))]
 		for p.fault == nil {
 			faults := miltertest.Faults(2 * hastyTimeout)
 			if f := &faults[r.IntN(len(faults))]; f.Is(p.cmd) && soakable(f, p.cmd) && (!slow(f) || hasty) {
@@ -80,7 +88,7 @@ func newPlan(r *rand.Rand, hasty bool) *plan {
 			}
 		}
 	default:
-		p.cmd = soakStages[r.IntN(len(soakStages))]
+		p.cmd = stages[r.IntN(len(stages))]
 		kinds := []miltertest.Kind{miltertest.Accept, miltertest.Reject, miltertest.TempFail, miltertest.Discard, miltertest.ReplyCode}
 		if p.cmd == wire.CmdConnect || p.cmd == wire.CmdHelo {
 			kinds = slices.DeleteFunc(kinds, func(k miltertest.Kind) bool { return k == miltertest.Discard })
@@ -92,7 +100,6 @@ func newPlan(r *rand.Rand, hasty bool) *plan {
 	if p.cmd == wire.CmdRcpt && r.IntN(2) == 0 {
 		p.only = "<c@"
 	}
-	p.steps &^= wire.NoReply(p.cmd) | wire.NoStep(p.cmd)
 	return p
 }
 
@@ -217,12 +224,12 @@ func (s *soak) plan(i int) *plan {
 }
 
 // next draws the plans of the next session. In the first one a milter may hang.
-func (s *soak) next(r *rand.Rand, n int, first bool) {
+func (s *soak) next(r *rand.Rand, steps []wire.Steps, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.plans = nil
-	for i := range n {
-		s.plans = append(s.plans, newPlan(r, first && i == 0))
+	for i := range steps {
+		s.plans = append(s.plans, newPlan(r, steps[i], first && i == 0))
 	}
 }
 
@@ -233,7 +240,9 @@ func (s *soak) play(seed uint64, sessions int) (string, error) {
 	heard := &log{}
 	warnings := slog.New(slog.NewTextHandler(heard, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	var slots []milterkit.Slot
+	var steps []wire.Steps
 	for i := range 1 + r.IntN(4) {
+		steps = append(steps, drawSteps(r))
 		name := string(rune('a' + i))
 		f := &miltertest.Filter{ScriptFor: func(int) miltertest.Script { return s.plan(i).script("X-" + name) }}
 		addr, err := f.Start("unix", filepath.Join(s.dir, name))
@@ -256,7 +265,7 @@ func (s *soak) play(seed uint64, sessions int) (string, error) {
 	}
 	defer stop()
 	for n := range sessions {
-		s.next(r, len(slots), n == 0)
+		s.next(r, steps, n == 0)
 		twins := slices.Clone(slots)
 		for i, p := range s.plans {
 			twins[i].Child = (&plan{cmd: p.cmd, fault: p.fault, verdict: p.verdict, text: p.text, only: p.only}).twin(slots[i].Child.Name())
