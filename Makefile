@@ -40,7 +40,7 @@ test-alloc: ## allocation gates, which the race detector would disturb
 
 soak: ## 10,000 sessions of milters that go wrong, against native twins (SEED is the first seed), and 300 at once
 	$(GO) test -race -timeout 30m -run TestSoak -v ./milterkit/remote -args -sessions 10000 -seed $(SEED)
-	$(GO) test -race -run TestMoreSessions -v ./cmd/milterkit
+	$(GO) test -race -run TestMoreSessions -v ./daemon
 
 fuzz: ## every fuzz target for FUZZ (60s)
 	@set -e; for f in $(FUZZERS); do \
@@ -49,7 +49,7 @@ fuzz: ## every fuzz target for FUZZ (60s)
 	done
 
 cover: ## statement coverage of the library
-	$(GO) test -short -coverpkg=./milterkit/... -coverprofile=coverage.out $$($(GO) list ./milterkit/... ./cmd/...)
+	$(GO) test -short -coverpkg=./milterkit/... -coverprofile=coverage.out $$($(GO) list ./milterkit/... ./daemon/...)
 	$(GO) tool cover -func=coverage.out | tail -n 1
 
 install-test-deps: ## what the tests with real parts need, from Debian's packages

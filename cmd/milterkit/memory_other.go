@@ -1,7 +1,0 @@
-//go:build !linux
-
-package main
-
-// inMemory reports whether dir is known to be on a file system that lives in
-// memory.
-func inMemory(string) bool { return false }

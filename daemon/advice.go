@@ -1,0 +1,62 @@
+package daemon
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/user"
+	"strconv"
+	"time"
+
+	"github.com/milterkit/sdk/daemon/internal/config"
+	"github.com/milterkit/sdk/daemon/internal/when"
+	"github.com/milterkit/sdk/milterkit"
+)
+
+// advice is what an administrator should know of a configuration that is not
+// wrong. serve logs it, check prints it.
+func advice(c *config.Config) []string {
+	var notes []string
+	name := c.Server.User
+	// Not user.Current, which remembers who started the process.
+	switch me, err := user.LookupId(strconv.Itoa(os.Getuid())); {
+	case os.Geteuid() == 0:
+		notes = append(notes, "milterkit keeps the rights of root, which it does not need")
+	case err == nil && !name.From.IsDefault() && me.Username != name.V && me.Uid != name.V:
+		notes = append(notes, fmt.Sprintf("started as %s, not as root, milterkit cannot become %s", me.Username, name.V))
+	}
+	if inMemory(c.Server.TempDir.V) {
+		notes = append(notes, fmt.Sprintf("temp_dir %s is in memory, so what max_memory bounds takes memory all the same", c.Server.TempDir.V))
+	}
+	if c.Server.StageTimeout.V >= 30*time.Second {
+		notes = append(notes, "stage_timeout is not below the 30s that Postfix waits by default (milter_command_timeout)")
+	}
+	if c.Server.MessageTimeout.V >= 300*time.Second {
+		notes = append(notes, "message_timeout is not below the 300s that Postfix waits by default (milter_content_timeout)")
+	}
+	for _, s := range c.Server.Listen.V {
+		if host, _, err := net.SplitHostPort(s.Addr); err == nil && s.Network != "unix" && !loopback(host) {
+			notes = append(notes, fmt.Sprintf("%s can be reached from other machines, and milters ask nobody who he is", s))
+		}
+	}
+	if len(c.Enabled()) == 0 {
+		notes = append(notes, "no milter is enabled: every message passes")
+	}
+	for _, m := range c.Enabled() {
+		condition, _ := conditionOf(m)
+		for _, name := range when.Strange(condition) {
+			notes = append(notes, fmt.Sprintf("the condition of %s names the macro %s, which neither Postfix nor Sendmail has by itself: unless the MTA is told to define it, it is empty", m.Name.V, name))
+		}
+		if m.DefaultAction.V == milterkit.DefaultQuarantine {
+			notes = append(notes, fmt.Sprintf("the default action of %s is tempfail behind an MTA that offers no quarantine", m.Name.V))
+		}
+	}
+	return notes
+}
+
+// loopback reports whether only this machine can reach a host's address.
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}

@@ -1,0 +1,145 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"github.com/milterkit/sdk/daemon/internal/config"
+	"github.com/milterkit/sdk/daemon/internal/listen"
+	"github.com/milterkit/sdk/milterkit"
+	"github.com/milterkit/sdk/milterkit/remote"
+)
+
+// probeTime bounds the question whether a milter is there.
+const probeTime = 2 * time.Second
+
+func newCheckCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "check",
+		Short: "Check the configuration",
+		Long: `Check the configuration file, and ask each milter whether it answers. The
+messages are those of serve. Started as root, check gives up root's rights as
+serve does, so that it may do what serve may do.
+
+Exit status: 0 when the configuration is good, also where a milter does not
+answer; 78 when it is wrong.`,
+		Example: "  milterkit check --config /etc/milterkit/milterkit.toml",
+		Args:    onlyFlags,
+	}
+	file := configFlag(c)
+	noConnect := c.Flags().Bool("no-connect", false, "do not ask the milters")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return check(c.OutOrStdout(), c.ErrOrStderr(), *file, !*noConnect)
+	}
+	return c
+}
+
+func check(stdout, stderr io.Writer, file string, connect bool) error {
+	c, err := load(file)
+	if err != nil {
+		return err
+	}
+	account, err := runsAs(c)
+	if err != nil {
+		return err
+	}
+	_, warning, err := socketOwner(c)
+	if err != nil {
+		return err
+	}
+	if warning != "" {
+		fmt.Fprintln(stdout, "warning:", warning)
+	}
+	for _, s := range c.Server.Listen.V {
+		if s.Network != "unix" {
+			continue
+		}
+		if err := listen.CheckFolder(s.Addr); err != nil { // it may come later: /run is empty after boot
+			fmt.Fprintf(stdout, "warning: %s: %v, and serve will want it\n", s, err)
+		}
+	}
+	if account != nil {
+		if err := account.become(); err != nil {
+			return err
+		}
+	}
+	if err := checkTempDir(c); err != nil {
+		return err
+	}
+	server, remotes, err := build(c, newLogger("stderr", stderr))
+	if err != nil {
+		return err
+	}
+	for _, note := range advice(c) {
+		fmt.Fprintln(stdout, "warning:", note)
+	}
+	fmt.Fprintln(stdout, goodNews(c))
+	for _, slot := range server.Dispatcher.Slots() {
+		if slot.When.Holds != nil {
+			fmt.Fprintln(stdout, takesPart(slot))
+		}
+	}
+	if connect {
+		for i, err := range probe(context.Background(), remotes) {
+			if err != nil {
+				fmt.Fprintf(stdout, "warning: %s does not answer on %s: %v\n", remotes[i].Label, socketOf(remotes[i]), err)
+				continue
+			}
+			fmt.Fprintf(stdout, "%s answers on %s\n", remotes[i].Label, socketOf(remotes[i]))
+		}
+	}
+	for _, m := range remotes {
+		m.Close()
+	}
+	return nil
+}
+
+// goodNews is the one line for a configuration that can be used.
+func goodNews(c *config.Config) string {
+	sockets := make([]string, len(c.Server.Listen.V))
+	for i, s := range c.Server.Listen.V {
+		sockets[i] = s.String()
+	}
+	n, milters := len(c.Enabled()), "milters"
+	if n == 1 {
+		milters = "milter"
+	}
+	return fmt.Sprintf("configuration is good: %d %s, listening on %s", n, milters, strings.Join(sockets, ", "))
+}
+
+// takesPart says when a milter with a condition is asked, on one line.
+func takesPart(slot milterkit.Slot) string {
+	settled := slot.When.At.String()
+	if slot.When.At == milterkit.StageRcpt {
+		settled = "each rcpt"
+	}
+	blank := func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
+	condition := strings.Join(strings.FieldsFunc(slot.When.Name, blank), " ")
+	return fmt.Sprintf("%s: when %s (settled at %s)", slot.Child.Name(), condition, settled)
+}
+
+// probe asks all milters at the same time whether they are there, and returns
+// what each had against it.
+func probe(ctx context.Context, remotes []*remote.Milter) []error {
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	errs := make([]error, len(remotes))
+	var work sync.WaitGroup
+	for i, m := range remotes {
+		work.Go(func() { errs[i] = m.Probe(ctx) })
+	}
+	work.Wait()
+	return errs
+}
+
+// socketOf is the socket of a milter as it stands in the configuration.
+func socketOf(m *remote.Milter) string {
+	return config.Socket{Network: m.Network, Addr: m.Addr}.String()
+}

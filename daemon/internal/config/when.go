@@ -1,0 +1,34 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/milterkit/sdk/daemon/internal/when"
+	"github.com/milterkit/sdk/internal/tomlfile"
+)
+
+// readWhen takes a condition. All that is wrong with it is told, at its place
+// within the text. The empty text is none.
+func (l *loader) readWhen(v *tomlfile.Value) (string, error) {
+	condition, err := tomlfile.Text("!authenticated", func(s string) (string, error) { return s, nil })(v)
+	if err != nil || condition == "" {
+		return "", err
+	}
+	_, errs := when.Compile(condition)
+	for _, e := range errs {
+		l.report(v.PlaceOf(e.Offset), "when: "+whenMessage(e))
+	}
+	return condition, nil
+}
+
+// whenMessage is what is wrong with a condition, and what was meant.
+func whenMessage(e when.Error) string {
+	switch near := tomlfile.DidYouMean(e.Unknown, e.Known); {
+	case e.Unknown == "":
+		return e.Message
+	case near != "":
+		return e.Message + near
+	}
+	return fmt.Sprintf("%s; there are %s", e.Message, strings.Join(e.Known, ", "))
+}

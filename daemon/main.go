@@ -1,0 +1,123 @@
+// Package daemon is the program milterkit, as a function.
+//
+// Its command line, its configuration file and its log are those of the program;
+// cmd/milterkit is a main that calls [Main].
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/milterkit/sdk/daemon/internal/config"
+)
+
+// What the program ends with. Source: sysexits.h for exitConfig.
+const (
+	exitOK     = 0
+	exitFault  = 1
+	exitUsage  = 2
+	exitConfig = 78 // EX_CONFIG
+)
+
+// Main runs the program with the arguments of the process, and returns the status
+// that the process is to end with.
+func Main() int { return run(os.Args[1:], os.Stdout, os.Stderr) }
+
+// run is Main without the process.
+func run(args []string, stdout, stderr io.Writer) int {
+	root := newRootCommand()
+	root.SetArgs(plainArgs(args))
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	started := false // what fails before a command has begun is its usage
+	for _, c := range root.Commands() {
+		if body := c.RunE; body != nil {
+			c.RunE = func(c *cobra.Command, args []string) error {
+				started = true
+				return body(c, args)
+			}
+		}
+	}
+	command, err := root.ExecuteC()
+	var faults config.Errors
+	var coded interface{ ExitStatus() int }
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &faults):
+		fmt.Fprintln(stderr, faults)
+		return exitConfig
+	}
+	fmt.Fprintf(stderr, "milterkit: %v\n", err)
+	status := exitFault
+	if errors.As(err, &coded) { // a command with a status of its own
+		status = coded.ExitStatus()
+	}
+	if !started || status == exitUsage {
+		fmt.Fprintf(stderr, "Try %s --help.\n", command.CommandPath())
+		return exitUsage
+	}
+	return status
+}
+
+// plainArgs puts two dashes before the one long flag that people write with
+// one, and knows milter-manager's --show-config.
+func plainArgs(args []string) []string {
+	plain := append([]string{}, args...) // not nil, for which cobra would read os.Args
+	for i, a := range plain {
+		if a == "--" {
+			break
+		}
+		if a == "-config" || strings.HasPrefix(a, "-config=") {
+			plain[i] = "-" + a
+		}
+		if i == 0 && a == "--show-config" {
+			plain[i] = "show-config"
+		}
+	}
+	return plain
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "milterkit",
+		Short: "Many mail filters behind one milter socket",
+		Long: `milterkit stands between a mail server (Postfix, Sendmail) and its milters: the
+server has one socket, and milterkit takes each message past any number of
+filters, in the order of one file.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Version:       version(),
+	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.AddCommand(
+		newServeCommand(),
+		newCheckCommand(),
+		newShowConfigCommand(),
+		newSendCommand(),
+		newSinkCommand(),
+		newDemoCommand(),
+		newBenchCommand(),
+		newBenchPartCommand(),
+		newVersionCommand(),
+	)
+	return root
+}
+
+// onlyFlags refuses arguments, of which a file is the likeliest.
+func onlyFlags(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s takes no argument; did you mean --config %s?", c.CommandPath(), args[0])
+	}
+	return nil
+}
+
+// configFlag is the flag that the commands have in common.
+func configFlag(c *cobra.Command) *string {
+	return c.Flags().StringP("config", "c", "/etc/milterkit/milterkit.toml", "configuration `FILE`")
+}

@@ -1,0 +1,283 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/milterkit/sdk/daemon/internal/config"
+	"github.com/milterkit/sdk/daemon/internal/listen"
+	"github.com/milterkit/sdk/milterkit"
+	"github.com/milterkit/sdk/milterkit/remote"
+)
+
+func newServeCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the multiplexer",
+		Long: `Run the multiplexer in the foreground: open the sockets of the configuration
+file, give up the rights of root, and take each message past the milters.
+
+SIGTERM and SIGINT end it: no more connections are taken, messages under way
+get shutdown_timeout. A second signal ends it at once.
+
+Exit status: 0 after a signal, 1 after a failure, 2 for wrong usage, 78 when the
+configuration is wrong.`,
+		Example: "  milterkit serve --config /etc/milterkit/milterkit.toml",
+		Args:    onlyFlags,
+	}
+	file := configFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		signals := make(chan os.Signal, 4)
+		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+		defer signal.Stop(signals)
+		d, err := prepare(*file, c.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		return d.run(signals)
+	}
+	return c
+}
+
+// A daemon is all that `serve` has opened.
+type daemon struct {
+	config    *config.Config
+	log       *slog.Logger
+	listeners []*listen.Listener
+	status    *statusServer // nil: off
+	server    *milterkit.Server
+	remotes   []*remote.Milter
+	notes     []string // to be logged once it runs
+}
+
+// prepare does all that needs the rights of root, and drops them, before
+// anything runs.
+func prepare(file string, stderr io.Writer) (*daemon, error) {
+	in, err := listen.Inherit()
+	if err != nil {
+		return nil, err
+	}
+	c, err := load(file)
+	if err != nil {
+		return nil, err
+	}
+	d := &daemon{config: c, log: newLogger(c.Server.Log.V, stderr)}
+	if err = d.prepare(in); err != nil {
+		d.close()
+		if c.Server.Log.V != "stderr" { // stderr is told anyway
+			d.log.Error("milterkit does not start", "error", err)
+		}
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *daemon) prepare(in *listen.Inherited) error {
+	c := d.config
+	account, err := runsAs(c)
+	if err != nil {
+		return err
+	}
+	owner, warning, err := socketOwner(c)
+	if err != nil {
+		return err
+	}
+	if warning != "" {
+		d.notes = append(d.notes, warning)
+	}
+	if d.listeners, err = listen.Open(c.Server.Listen.V, owner, in); err != nil {
+		return err
+	}
+	if c.Server.Status.V != (config.Socket{}) {
+		lns, err := listen.Open([]config.Socket{c.Server.Status.V}, owner, in)
+		if err != nil {
+			return fmt.Errorf("status: %w", err)
+		}
+		d.status = newStatusServer(lns[0], d.log)
+	}
+	for _, name := range in.Rest() {
+		d.log.Warn("systemd has passed a socket that listen does not name", "socket", "systemd:"+name)
+	}
+	if err := d.drop(account); err != nil {
+		return err
+	}
+	if err := checkTempDir(c); err != nil {
+		return err
+	}
+	if d.server, d.remotes, err = build(c, d.log); err != nil {
+		return err
+	}
+	if note := limitSessions(d.server, c.Server.MaxSessions.V, len(d.remotes)); note != "" {
+		d.notes = append(d.notes, note)
+	}
+	return nil
+}
+
+// drop gives up the rights of root, and looks at what must still be readable
+// without them.
+func (d *daemon) drop(a *account) error {
+	if a == nil {
+		return nil
+	}
+	if err := a.become(); err != nil {
+		return err
+	}
+	f, err := os.Open(d.config.File)
+	if err != nil {
+		d.log.Warn("the configuration file can not be read any more after root's rights are given up", "file", d.config.File, "user", a.name, "error", err)
+		return nil
+	}
+	return f.Close()
+}
+
+// close undoes what prepare did, as far as it got.
+func (d *daemon) close() {
+	if d.status != nil {
+		d.status.ln.Close()
+	}
+	for _, ln := range d.listeners {
+		if err := ln.Close(); err != nil && !errors.Is(err, os.ErrPermission) {
+			// The directory is often not ours after root's rights are
+			// given up; the next start replaces the socket.
+			d.log.Warn("a socket was not closed well", "socket", ln.Socket.String(), "error", err)
+		}
+	}
+	for _, m := range d.remotes {
+		m.Close()
+	}
+}
+
+// probeFirst is how long the first MTA waits until all milters have been asked
+// what they would like to have. One that does not answer is no reason to wait on.
+const probeFirst = time.Second
+
+// spareMemory is how much garbage may gather before it is collected, in percent of
+// what is in use. Message bytes are not in that; the rest is little, and to look
+// through it costs less than the memory would.
+const spareMemory = 50
+
+// run serves until a signal or a failure.
+func (d *daemon) run(signals <-chan os.Signal) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(spareMemory)
+	}
+	var work sync.WaitGroup
+	defer work.Wait()
+	defer d.close()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+
+	probed := make(chan struct{})
+	work.Go(func() {
+		defer close(probed)
+		d.warnOfSilent(ctx)
+	})
+	select { // the first sessions are to have the macros that milters ask for
+	case <-probed:
+	case <-time.After(probeFirst):
+	}
+	failed := make(chan error, len(d.listeners)+1)
+	for _, ln := range d.listeners {
+		work.Go(func() {
+			if err := d.server.Serve(ln); !errors.Is(err, milterkit.ErrServerClosed) {
+				failed <- fmt.Errorf("%s: %w", ln.Socket, err)
+			}
+		})
+	}
+	if d.status != nil {
+		d.status.ready.Store(true)
+		defer d.status.close()
+		work.Go(func() {
+			if err := d.status.serve(); err != nil {
+				failed <- fmt.Errorf("status: %w", err)
+			}
+		})
+	}
+	d.log.Info("milterkit is ready", "listen", listening(d.listeners), "milters", len(d.server.Dispatcher.Slots()), "max_sessions", d.server.MaxSessions)
+	for _, note := range append(d.notes, advice(d.config)...) {
+		d.log.Warn(note)
+	}
+	d.tell("READY=1")
+
+	for {
+		select {
+		case err := <-failed:
+			d.log.Error("milterkit ends because of a failure", "error", err)
+			d.stop(signals)
+			return err
+		case s := <-signals:
+			if s != syscall.SIGHUP {
+				d.log.Info("milterkit ends", "signal", s.String())
+				d.stop(signals)
+				return nil
+			}
+			d.log.Warn("to load the configuration again is not supported by this version yet: restart milterkit instead", "signal", s.String())
+		}
+	}
+}
+
+// stop lets messages under way end for as long as shutdown_timeout, or until
+// the next signal.
+func (d *daemon) stop(signals <-chan os.Signal) {
+	if d.status != nil {
+		d.status.ready.Store(false)
+	}
+	d.tell("STOPPING=1")
+	ctx, cancel := context.WithTimeout(context.Background(), d.config.Server.ShutdownTimeout.V)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- d.server.Shutdown(ctx) }()
+	var err error
+	for waiting := true; waiting; {
+		select {
+		case err = <-done:
+			waiting = false
+		case s := <-signals:
+			if s != syscall.SIGHUP {
+				d.log.Info("milterkit ends at once", "signal", s.String())
+				cancel()
+				err, waiting = <-done, false
+			}
+		}
+	}
+	if err != nil {
+		d.log.Warn("messages under way were cut short; their senders will try again", "error", err)
+	}
+	d.server.Close()
+}
+
+// tell tells systemd.
+func (d *daemon) tell(state string) {
+	if err := listen.Notify(state); err != nil {
+		d.log.Warn("systemd was not told", "state", state, "error", err)
+	}
+}
+
+// warnOfSilent names the milters that do not answer now. They may come later.
+func (d *daemon) warnOfSilent(ctx context.Context) {
+	for i, err := range probe(ctx, d.remotes) {
+		if err != nil && ctx.Err() == nil {
+			d.log.Warn("a milter does not answer", "milter", d.remotes[i].Label, "socket", socketOf(d.remotes[i]), "error", err)
+		}
+	}
+}
+
+func listening(lns []*listen.Listener) string {
+	names := make([]string, len(lns))
+	for i, ln := range lns {
+		names[i] = ln.Socket.String()
+	}
+	return strings.Join(names, ", ")
+}
