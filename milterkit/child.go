@@ -125,6 +125,19 @@ func OnMessage(name string, f func(context.Context, *Message, *Edits) Verdict) C
 	return stateless{name, Hooks{Message: f}}
 }
 
+// NewChild makes a Child of a function that returns what the child does in one
+// session. What belongs to a session is the function's variables, which the hooks
+// share; what belongs to a message is set back by Reset.
+func NewChild(name string, session func() Hooks) Child { return child{name, session} }
+
+type child struct {
+	name    string
+	session func() Hooks
+}
+
+func (c child) Name() string { return c.name }
+func (c child) Hooks() Hooks { return c.session() }
+
 // stateless is a Child whose hooks serve all sessions.
 type stateless struct {
 	name  string

@@ -29,6 +29,9 @@ type content struct {
 	spent    time.Duration
 	complete bool // it has come to the end
 
+	whole bool   // it was given as a whole
+	text  []byte // its body then
+
 	sender     []Edit // at most one
 	recipients []Edit
 	quarantine []Edit
@@ -69,18 +72,6 @@ func (c *content) begun() bool { return c.headed || len(c.fields) > 0 }
 
 // leaveMemory leaves all lists of the message to a hook that does not return.
 func (w *Walk) leaveMemory() { w.left = true }
-
-// An Outcome is what the children have made of a message.
-type Outcome struct {
-	// Verdict is Continue, Discard or a refusal.
-	Verdict Verdict
-
-	// Edits turn the message as the MTA has it into the message as the
-	// children left it, if they are made one after the other: the sender, the
-	// recipients, fields of the header from the last to the first, new
-	// fields, quarantine, the body. They are valid until Reset.
-	Edits []Edit
-}
 
 // Header takes a field of the header. value is what stands after the colon.
 // Both must stay as they are until Reset. Content without a Mail before it is
@@ -232,7 +223,7 @@ func (w *Walk) EndOfMessage(ctx context.Context) Outcome {
 		}
 		from = to
 	}
-	return Outcome{Edits: w.script()}
+	return Outcome{Edits: w.script(), walk: w}
 }
 
 // Refuse ends the message at hand for a reason of the caller's own: no child
@@ -339,8 +330,7 @@ func (w *Walk) askGroup(from, to int) Verdict {
 			continue
 		}
 		p.answer = Continue
-		p.call.edits.reset(w.sess.Actions)
-		p.call.edits.mta = w.mta()
+		p.call.edits.reset(w.sess.Actions, w.mta(), w.header.Fields())
 		p.call.headed, p.call.live, p.call.pieces = p.headed, p.live, nil
 		if p.hooks.Body != nil {
 			p.call.pieces = w.body

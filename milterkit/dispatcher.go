@@ -31,6 +31,10 @@ type Dispatcher struct {
 	// Nil: slog.Default().
 	Logger *slog.Logger
 
+	// OnReport, where it is set, is called after each message, for metrics and
+	// the like. Sessions call it at the same time, and wait for it.
+	OnReport func(*Report)
+
 	slots    []Slot
 	feedFrom int64 // the constant; tests have less
 

@@ -46,10 +46,9 @@
 // session goes on without that child. Hooks that promise to return ([Hooks].Prompt),
 // as those of remote children do, may run on the goroutine that asks, and are waited
 // for.
-//
-// # Reading order
-//
-// The files, top to bottom as a message goes through the house:
+package milterkit
+
+// Reading order: the files, top to bottom as a message goes through the house:
 //
 //	server.go      the sockets: accept, Shutdown, Close
 //	limits.go      places for sessions and connections, and what if there is none
@@ -62,19 +61,22 @@
 //	walk.go        one SMTP session past the children, stage by stage
 //	part.go        one child's part in a session
 //	content.go     header, body and end of message; groups
+//	whole.go       content that is there as a whole
+//	outcome.go     what the children have made of a message
 //	newbody.go     a new body, as the children after it see it
 //	run.go         the hooks, as a worker runs them
 //	worker.go      hooks under way: time, and giving up
 //	hookctx.go     a hook's ctx, and Progress
-//	report.go      what is logged
+//	report.go      what is logged and reported
 //	child.go       Child and Hooks
 //	slot.go        Slot and DefaultAction
 //	condition.go   Condition
 //	stage.go       Stage
-//	session.go     Session, Address, Envelope and macros
+//	session.go     Session, Envelope and macros
+//	address.go     Address
+//	actions.go     Actions
 //	message.go     Message and its fields
 //	verdict.go     Verdict
 //	reply.go       the text of SMTP replies
 //	edits.go       Edit and Edits
 //	errors.go      errors
-package milterkit

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/emersion/go-milter"
+	"github.com/milterkit/sdk/internal/overlay"
 )
 
 // An Op is a kind of [Edit].
@@ -36,19 +36,19 @@ func (o Op) String() string { return nameOf(opNames[:], o) }
 func (o Op) Action() Actions {
 	switch o {
 	case OpAddHeader, OpInsertHeader:
-		return milter.OptAddHeader
+		return ActionAddHeader
 	case OpChangeHeader, OpDeleteHeader:
-		return milter.OptChangeHeader
+		return ActionChangeHeader
 	case OpChangeSender:
-		return milter.OptChangeFrom
+		return ActionChangeSender
 	case OpAddRecipient:
-		return milter.OptAddRcpt
+		return ActionAddRecipient
 	case OpDeleteRecipient:
-		return milter.OptRemoveRcpt
+		return ActionDeleteRecipient
 	case OpQuarantine:
-		return milter.OptQuarantine
+		return ActionQuarantine
 	case OpReplaceBody:
-		return milter.OptChangeBody
+		return ActionChangeBody
 	}
 	return 0
 }
@@ -77,8 +77,58 @@ type Edit struct {
 type Edits struct {
 	offered Actions
 	mta     mta
+	header  []overlay.Field // as the child is shown it
 	list    []Edit
 	err     error
+}
+
+// SetHeader sees to it that the message has one field of that name, with that
+// value: the first one is changed, where it stands, and the others are deleted;
+// where there is none, one is added.
+func (e *Edits) SetHeader(name, value string) {
+	last := e.lastOf(name)
+	if last == 0 {
+		e.AddHeader(name, value)
+		return
+	}
+	for nth := last; nth > 1; nth-- {
+		e.DeleteHeader(name, nth)
+	}
+	e.ChangeHeader(name, 1, value)
+}
+
+// DeleteHeaders deletes all fields of that name.
+func (e *Edits) DeleteHeaders(name string) {
+	for nth := e.lastOf(name); nth > 0; nth-- { // the last first: Postfix counts anew after each
+		e.DeleteHeader(name, nth)
+	}
+}
+
+// lastOf returns the number of the last field of that name, as the MTA will count
+// after the edits so far; 0 where there is none.
+func (e *Edits) lastOf(name string) int {
+	last := 0
+	for _, f := range e.header {
+		if overlay.SameName(f.Name, name) {
+			last++
+		}
+	}
+	for _, x := range e.list {
+		if !overlay.SameName([]byte(x.Name), name) {
+			continue
+		}
+		there := max(x.Index, 1) <= last
+		switch remove := x.Op == OpDeleteHeader || x.Value == ""; {
+		case x.Op == OpAddHeader, x.Op == OpInsertHeader:
+			last++
+		case x.Op != OpChangeHeader && x.Op != OpDeleteHeader:
+		case remove && there && !e.mta.countsDeleted():
+			last--
+		case !remove && !there:
+			last++
+		}
+	}
+	return last
 }
 
 // AddHeader adds a field at the end of the header. A space is put between the
@@ -156,7 +206,7 @@ func (e *Edits) Err() error { return e.err }
 func (e *Edits) check(x *Edit) error {
 	need := x.Op.Action()
 	if x.Op == OpAddRecipient && x.Value != "" {
-		need = milter.OptAddRcptWithArgs
+		need = ActionAddRecipientArgs
 	}
 	if need == 0 {
 		return fmt.Errorf("edit with unknown operation %d", x.Op)
@@ -194,13 +244,14 @@ func (e *Edits) check(x *Edit) error {
 	return nil
 }
 
-// reset makes e ready for another message of an MTA that offers these actions.
-func (e *Edits) reset(offered Actions) {
+// reset makes e ready for another message, of which the child is shown this
+// header, of an MTA that offers these actions.
+func (e *Edits) reset(offered Actions, m mta, header []overlay.Field) {
 	clear(e.list)
 	if cap(e.list) > keptList {
 		e.list = nil
 	}
-	e.list, e.err, e.offered = e.list[:0], nil, offered
+	*e = Edits{offered: offered, mta: m, header: header, list: e.list[:0]}
 }
 
 // folded returns a value of which every line but the first begins with a blank:

@@ -2,10 +2,10 @@ package milterkit
 
 import (
 	"bytes"
+	"io"
 	"iter"
 	"net"
 	"slices"
-	"strings"
 
 	"github.com/milterkit/sdk/internal/overlay"
 )
@@ -40,7 +40,7 @@ func (m *Message) Header() iter.Seq2[int, Field] {
 // around it, or "".
 func (m *Message) Get(name string) string {
 	for _, f := range m.fields {
-		if strings.EqualFold(string(f.Name), name) {
+		if overlay.SameName(f.Name, name) {
 			return string(bytes.TrimSpace(f.Value))
 		}
 	}
@@ -56,6 +56,34 @@ func (m *Message) Complete() bool { return m.complete }
 // is the caller's; the bytes are shared. It is empty for a child that has a
 // Body hook, and before the end of the message.
 func (m *Message) Body() net.Buffers { return slices.Clone(m.body) }
+
+// Reader reads the whole message, with lines of the header that end in CRLF. Of
+// the body it has what Body has.
+func (m *Message) Reader() io.Reader {
+	body := m.Body()
+	return io.MultiReader(bytes.NewReader(headerText(m.fields)), &body)
+}
+
+// headerText returns the header as it stands in a message, with the empty line
+// after it.
+func headerText(fields []overlay.Field) []byte {
+	size := 2
+	for _, f := range fields {
+		size += len(f.Name) + len(f.Value) + bytes.Count(f.Value, lf) + 3
+	}
+	text := make([]byte, 0, size)
+	for _, f := range fields {
+		text = append(append(text, f.Name...), ':')
+		for line := range bytes.Lines(f.Value) {
+			text = append(text, bytes.TrimSuffix(line, lf)...)
+			if line[len(line)-1] == '\n' {
+				text = append(text, "\r\n"...)
+			}
+		}
+		text = append(text, "\r\n"...)
+	}
+	return append(text, "\r\n"...)
+}
 
 // Size returns the length of the body in bytes, as far as Body has it.
 func (m *Message) Size() int64 { return size(m.body) }

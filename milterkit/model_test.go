@@ -399,7 +399,7 @@ func (m *model) endOfMessage() Verdict {
 				return v
 			}
 			if verdicts[n].kind > KindAccept || k.Shadow {
-				k.content.reset(0)
+				k.content.reset(0, unknownMTA, nil)
 			}
 		}
 		m.merge(group)
@@ -444,7 +444,7 @@ func (m *model) content(k *kid) Verdict {
 	if k.hooks.Body == nil {
 		x.body = m.body
 	}
-	k.content.reset(m.sess.Actions)
+	k.content.reset(m.sess.Actions, unknownMTA, nil)
 	v := guard(func() Verdict { return k.hooks.Message(ctx, x, &k.content) })
 	if k.content.err != nil && v.kind <= KindAccept {
 		return Fail(k.content.err)
@@ -474,7 +474,7 @@ func (m *model) merge(group []*kid) {
 				m.edits = append(m.edits, e)
 			}
 		}
-		k.content.reset(0)
+		k.content.reset(0, unknownMTA, nil)
 	}
 }
 

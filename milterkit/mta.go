@@ -88,6 +88,10 @@ func (m mta) header(last editedHeader) editedHeader {
 // write them with a tab. Source: sendmail/headers.c, put_vanilla_header.
 func (m mta) folds() bool { return m == sendmail }
 
+// countsDeleted reports whether a field that a filter has deleted goes on to count
+// for it. Source: sendmail/milter.c, milter_changeheader.
+func (m mta) countsDeleted() bool { return m == sendmail }
+
 // asFormat returns the text of a reply as MTAs are to be given it: Sendmail
 // takes it for a format string, and Postfix follows it in that.
 // Sources: sendmail/milter.c, MILTER_CHECK_REPLYCODE; Postfix, milter8_event.

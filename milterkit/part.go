@@ -484,7 +484,7 @@ func (p *part) reset() {
 	}
 	p.messagePart, p.spent = messagePart{}, 0
 	if p.gone == nil { // else all this is left to the hook that has not returned
-		p.call.edits.reset(0)
+		p.call.edits.reset(0, p.walk.mta(), nil)
 		p.call.piece, p.call.pieces = nil, nil
 		p.msg, p.env = Message{}, Envelope{}
 	}

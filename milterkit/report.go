@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// report is what the log tells of a message, besides what the Walk knows.
+// report is what there is to tell of a message, besides what the Walk knows.
 type report struct {
 	since moment
 	edits int // that the MTA was asked for
@@ -24,10 +24,12 @@ type report struct {
 	refused   int    // recipients
 	refusedBy string // the child that refused the last of them
 	refusal   Verdict
+
+	children []ChildReport // memory for those of the next Report
 }
 
 // begin starts the report of another message.
-func (r *report) begin() { *r = report{since: now()} }
+func (r *report) begin() { *r = report{since: now(), children: r.children} }
 
 // decide notes a verdict that ended a stage; p is nil if no child gave it.
 func (r *report) decide(p *part, at Stage, v Verdict) {
@@ -64,23 +66,98 @@ func (w *Walk) logRefusedSession(by string, at Stage, v Verdict) {
 		"session", w.sess.ID, "client", w.sess.client(), "by", by, "at", at.String(), "verdict", v.String())
 }
 
-// logMessage writes the one line that each message gets.
-func (w *Walk) logMessage() {
-	log, r := w.d.logger(), &w.report
+// A Report tells what became of one message, and the part of each child in it.
+// It and all that it points to hold for the call only.
+type Report struct {
+	Envelope *Envelope     // as it was in the end
+	Verdict  Verdict       // what the MTA was told last; Continue where it took the message
+	Held     bool          // the MTA was asked to hold it
+	Aborted  bool          // it did not come to an end
+	By       string        // the child that decided, "milterkit", or ""
+	At       Stage         // where it did
+	Refused  int           // recipients that were refused, by children
+	Size     int64         // of the body, in bytes
+	Edits    int           // that the MTA was asked for
+	Took     time.Duration // from MAIL on
+	Children []ChildReport // those that took part or failed, in their order
+}
+
+// A ChildReport is a child's part in a message.
+type ChildReport struct {
+	Name    string
+	Verdict Verdict // the last one that was not Continue; a Fail where the child has failed
+	At      Stage   // where it gave it
+	Edits   int     // that it asked for
+	Took    time.Duration
+	Shadow  bool
+}
+
+// Outcome returns one word: accept, reject, tempfail, discard, quarantine or
+// aborted.
+func (r *Report) Outcome() string {
+	switch {
+	case r.Aborted:
+		return "aborted"
+	case r.Held:
+		return "quarantine"
+	case r.Verdict.Final():
+		return r.Verdict.kind.String()
+	}
+	return "accept"
+}
+
+// tell reports on the message that has ended: to the log, one line, and to who
+// wants to know.
+func (w *Walk) tell() {
+	log := w.d.logger()
 	if !log.Enabled(w.ctx, slog.LevelInfo) {
+		log = nil
+	}
+	if log == nil && w.d.OnReport == nil {
 		return
 	}
-	outcome := "aborted"
+	r := w.summary()
+	if w.d.OnReport != nil {
+		w.d.OnReport(r)
+	}
+	if log != nil {
+		log.LogAttrs(w.ctx, slog.LevelInfo, "message", w.line(r)...)
+	}
+	clear(r.Children)
+	w.report.children = r.Children[:0]
+}
+
+// summary makes the Report of the message.
+func (w *Walk) summary() *Report {
+	r := &w.report
+	s := &Report{Envelope: &w.env, By: r.by, At: r.at, Refused: r.refused, Size: w.size, Edits: r.edits, Took: now().sub(r.since)}
 	switch {
 	case r.untold:
+		s.Aborted = true
 	case r.held && w.complete:
-		outcome = "quarantine"
+		s.Held = true
 	case w.ended.Final():
-		outcome = w.ended.String()
+		s.Verdict = w.ended
 	case w.complete:
-		outcome = "accept"
 	case r.data.Final():
-		outcome = r.data.String()
+		s.Verdict = r.data
+	default:
+		s.Aborted = true
+	}
+	s.Children = r.children
+	for i := range w.parts {
+		if p := &w.parts[i]; p.in || p.verdict.kind != KindContinue {
+			s.Children = append(s.Children, ChildReport{p.Child.Name(), p.verdict, p.at, p.edits, p.spent, p.Shadow})
+		}
+	}
+	return s
+}
+
+// line is what is logged of a message.
+func (w *Walk) line(r *Report) []slog.Attr {
+	outcome := r.Outcome()
+	if r.Verdict.Final() {
+		outcome = r.Verdict.String()
 	}
 	attrs := make([]slog.Attr, 0, 16)
 	attrs = append(attrs,
@@ -93,28 +170,25 @@ func (w *Walk) logMessage() {
 		slog.Int("rcpts", len(w.env.Recipients)),
 		slog.String("outcome", outcome),
 	)
-	if r.by != "" {
-		attrs = append(attrs, slog.String("by", r.by), slog.String("at", r.at.String()))
+	if r.By != "" {
+		attrs = append(attrs, slog.String("by", r.By), slog.String("at", r.At.String()))
 	}
-	if r.refused > 0 {
-		attrs = append(attrs, slog.Int("refused_rcpts", r.refused), slog.String("refused_by", r.refusedBy),
-			slog.String("refusal", r.refusal.String()))
+	if r.Refused > 0 {
+		attrs = append(attrs, slog.Int("refused_rcpts", r.Refused), slog.String("refused_by", w.report.refusedBy),
+			slog.String("refusal", w.report.refusal.String()))
 	}
-	if w.size > 0 {
-		attrs = append(attrs, slog.Int64("body", w.size))
+	if r.Size > 0 {
+		attrs = append(attrs, slog.Int64("body", r.Size))
 	}
-	if r.edits > 0 {
-		attrs = append(attrs, slog.Int("edits", r.edits))
+	if r.Edits > 0 {
+		attrs = append(attrs, slog.Int("edits", r.Edits))
 	}
-	attrs = append(attrs, slog.Duration("time", now().sub(r.since).Round(time.Microsecond)))
-	milters := make([]slog.Attr, 0, len(w.parts))
-	for i := range w.parts {
-		if p := &w.parts[i]; p.in || p.verdict.kind != KindContinue {
-			milters = append(milters, slog.String(p.Child.Name(), p.line()))
-		}
+	attrs = append(attrs, slog.Duration("time", r.Took.Round(time.Microsecond)))
+	milters := make([]slog.Attr, 0, len(r.Children))
+	for i := range r.Children {
+		milters = append(milters, slog.String(r.Children[i].Name, r.Children[i].String()))
 	}
-	attrs = append(attrs, slog.Attr{Key: "milters", Value: slog.GroupValue(milters...)})
-	log.LogAttrs(w.ctx, slog.LevelInfo, "message", attrs...)
+	return append(attrs, slog.Attr{Key: "milters", Value: slog.GroupValue(milters...)})
 }
 
 // addresses is a list as it stands in logs: [a@example.org b@example.org] in text,
@@ -137,23 +211,24 @@ func (w *Walk) shownRecipients() addresses {
 	return list
 }
 
-// line tells the child's part in the message: verdict, stage, edits, time.
-func (p *part) line() string {
+// String tells the child's part as it stands in the log: verdict, stage, edits,
+// time.
+func (c *ChildReport) String() string {
 	b := make([]byte, 0, 64)
-	if p.Shadow {
+	if c.Shadow {
 		b = append(b, "shadow: "...)
 	}
-	b = append(b, p.verdict.String()...)
-	if p.verdict.kind != KindContinue {
-		b = append(append(b, " at "...), p.at.String()...)
+	b = append(b, c.Verdict.String()...)
+	if c.Verdict.kind != KindContinue {
+		b = append(append(b, " at "...), c.At.String()...)
 	}
 	switch {
-	case p.edits == 1:
+	case c.Edits == 1:
 		b = append(b, ", 1 edit"...)
-	case p.edits > 1:
-		b = append(strconv.AppendInt(append(b, ", "...), int64(p.edits), 10), " edits"...)
+	case c.Edits > 1:
+		b = append(strconv.AppendInt(append(b, ", "...), int64(c.Edits), 10), " edits"...)
 	}
-	b = append(append(b, ", "...), p.spent.Round(time.Microsecond).String()...)
+	b = append(append(b, ", "...), c.Took.Round(time.Microsecond).String()...)
 	return string(b)
 }
 

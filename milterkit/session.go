@@ -8,10 +8,6 @@ import (
 	"github.com/emersion/go-milter"
 )
 
-// Actions is a set of changes to a message, as a milter negotiates them
-// (SMFIF_*). The constants are go-milter's: [milter.OptAddHeader] and so on.
-type Actions = milter.OptAction
-
 // Family is the kind of address that a client has (SMFIA_*).
 type Family = milter.ProtoFamily
 
@@ -53,6 +49,20 @@ func (s *Session) Client() netip.AddrPort {
 	}
 	return netip.AddrPortFrom(addr.Unmap(), s.Port)
 }
+
+// AuthUser returns the name under which the client has authenticated, or "".
+func (s *Session) AuthUser() string { return s.Macro("auth_authen") }
+
+// TLSVersion returns the version of TLS that the client speaks, such as
+// "TLSv1.3", or "".
+func (s *Session) TLSVersion() string { return s.Macro("tls_version") }
+
+// MTAName returns the name by which the MTA calls itself, or "".
+func (s *Session) MTAName() string { return s.Macro("j") }
+
+// Daemon returns the name of the MTA's service that the client speaks with, as
+// the MTA's configuration has it, or "".
+func (s *Session) Daemon() string { return s.Macro("daemon_name") }
 
 // Macro returns the value that the MTA gave last for a macro, or "". The name
 // may stand with or without its braces: "i", "auth_authen", "{auth_authen}".
@@ -118,24 +128,6 @@ func bare(name string) string {
 		return name[1 : len(name)-1]
 	}
 	return name
-}
-
-// An Address is an envelope address with its ESMTP parameters.
-type Address struct {
-	Addr string   // without angle brackets; "" is the null sender
-	Args []string // such as "SIZE=1024"
-	Raw  string   // the address as it came: "<bob@example.org>", or without brackets
-}
-
-// NewAddress returns the address that raw stands for, with its parameters.
-// raw may have angle brackets or not: Postfix leaves them out for mail that
-// did not come by SMTP.
-func NewAddress(raw string, args ...string) Address {
-	addr := raw
-	if len(raw) >= 2 && raw[0] == '<' && raw[len(raw)-1] == '>' {
-		addr = raw[1 : len(raw)-1]
-	}
-	return Address{Addr: addr, Args: args, Raw: raw}
 }
 
 // An Envelope is a Session with a mail transaction under way. Its strings are

@@ -245,7 +245,7 @@ func (w *Walk) Reset() {
 		return
 	}
 	w.beginEnding()
-	w.logMessage()
+	w.tell()
 	for i := range w.parts {
 		w.first = i
 		w.parts[i].reset()

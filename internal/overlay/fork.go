@@ -201,12 +201,12 @@ func (f *Fork) find(name string, index int) int {
 	m := &f.mark
 	for m.count > before {
 		m.at--
-		if sameName(f.fields[m.at].Name, name) {
+		if SameName(f.fields[m.at].Name, name) {
 			m.count--
 		}
 	}
 	for ; m.at < len(f.fields); m.at++ {
-		if !sameName(f.fields[m.at].Name, name) {
+		if !SameName(f.fields[m.at].Name, name) {
 			continue
 		}
 		if m.count == before {
@@ -222,10 +222,10 @@ func (e *Edit) field() Field {
 	return Field{Name: []byte(e.Name), Value: []byte(e.Value)}
 }
 
-// sameName compares names without regard to the case of ASCII letters. The
+// SameName compares names without regard to the case of ASCII letters. The
 // library's EqualFold would take more for equal than an MTA does: the Kelvin sign
 // for a k.
-func sameName(a []byte, b string) bool {
+func SameName(a []byte, b string) bool {
 	if len(a) != len(b) {
 		return false
 	}
@@ -237,7 +237,7 @@ func sameName(a []byte, b string) bool {
 	return true
 }
 
-// asciiLower returns the spelling that all names have which sameName takes for
+// asciiLower returns the spelling that all names have which SameName takes for
 // the same.
 func asciiLower(name []byte) string {
 	b := make([]byte, len(name))

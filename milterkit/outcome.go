@@ -1,0 +1,88 @@
+package milterkit
+
+import (
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"strings"
+)
+
+// An Outcome is what the children have made of a message. It is valid until
+// Reset.
+type Outcome struct {
+	// Verdict is Continue, Discard or a refusal.
+	Verdict Verdict
+
+	// Edits turn the message as the MTA has it into the message as the
+	// children left it, if they are made one after the other: the sender, the
+	// recipients, fields of the header from the last to the first, new
+	// fields, quarantine, the body.
+	Edits []Edit
+
+	walk *Walk // nil where the message does not go on
+}
+
+// Sender returns the sender as the children left it.
+func (o Outcome) Sender() Address {
+	for _, e := range o.Edits {
+		if e.Op == OpChangeSender {
+			return NewAddress(e.Name, strings.Fields(e.Value)...)
+		}
+	}
+	if o.walk == nil {
+		return Address{}
+	}
+	return o.walk.env.Sender
+}
+
+// Recipients returns the recipients as the children left them.
+func (o Outcome) Recipients() []Address {
+	if o.walk == nil {
+		return nil
+	}
+	list := slices.Clone(o.walk.env.Recipients)
+	for _, e := range o.Edits {
+		a := NewAddress(e.Name, strings.Fields(e.Value)...)
+		is := func(other Address) bool { return other.Addr == a.Addr }
+		switch {
+		case e.Op == OpDeleteRecipient:
+			list = slices.DeleteFunc(list, is)
+		case e.Op == OpAddRecipient && !slices.ContainsFunc(list, is):
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// Held returns whether a child wants the message to be held, and the reason.
+func (o Outcome) Held() (reason string, held bool) {
+	for _, e := range o.Edits {
+		if e.Op == OpQuarantine {
+			return e.Value, true
+		}
+	}
+	return "", false
+}
+
+// WriteMessage writes the message as the children left it, with header lines that
+// end in CRLF. It is for one that was given to [Walk.Message]: of another the Walk
+// does not have all of the body.
+func (o Outcome) WriteMessage(w io.Writer) error {
+	if o.walk == nil || !o.walk.whole {
+		return errNotWhole
+	}
+	if _, err := w.Write(headerText(o.walk.header.Fields())); err != nil {
+		return err
+	}
+	body := net.Buffers{o.walk.text}
+	for _, e := range o.Edits {
+		if e.Op == OpReplaceBody {
+			body = slices.Clone(e.Body)
+		}
+	}
+	_, err := body.WriteTo(w)
+	return err
+}
+
+var errNotWhole = errors.New("milterkit: no message that was given as a whole, and goes on")

@@ -1,0 +1,195 @@
+package milterkit_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/milterkit/sdk/milterkit"
+)
+
+// open returns the walk of a session that has come to DATA.
+func openWalk(t *testing.T, children ...milterkit.Child) *milterkit.Walk {
+	t.Helper()
+	var slots []milterkit.Slot
+	for _, c := range children {
+		slots = append(slots, milterkit.Slot{Child: c})
+	}
+	d, err := milterkit.NewDispatcher(slots...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := d.Walk(milterkit.AllActions)
+	t.Cleanup(w.Close)
+	w.Connect(t.Context(), "mx.example.org", milterkit.FamilyInet, "192.0.2.1", 25)
+	w.Mail(t.Context(), milterkit.NewAddress("<a@example.org>"))
+	w.Rcpt(t.Context(), milterkit.NewAddress("<b@example.net>"))
+	w.Rcpt(t.Context(), milterkit.NewAddress("<c@example.net>"))
+	w.Data(t.Context())
+	return w
+}
+
+// A message that is not edited is written as it came, but that lines of its header
+// end in CRLF.
+func TestWholeMessageComesBack(t *testing.T) {
+	for in, want := range map[string]string{
+		"Subject: a\r\nX-Folded: b\r\n\tc\r\n\r\nbody\r\n": "Subject: a\r\nX-Folded: b\r\n\tc\r\n\r\nbody\r\n",
+		"Subject: a\nX-Folded: b\n c\n\nbody\n":            "Subject: a\r\nX-Folded: b\r\n c\r\n\r\nbody\n",
+		"Subject:a\r\n":                                    "Subject:a\r\n\r\n",
+		"\r\nbody":                                         "\r\nbody",
+		"":                                                 "\r\n",
+		"no field\r\n\r\nbody":                             "\r\nno field\r\n\r\nbody",
+		"A: 1\r\nno field\r\nB: 2\r\n":                     "A: 1\r\n\r\nno field\r\nB: 2\r\n",
+		"A: 1\r\n\r\n\r\n\x00\xff\r\n":                     "A: 1\r\n\r\n\r\n\x00\xff\r\n",
+		"A:\r\n\r\n":                                       "A:\r\n\r\n",
+		"A: 1\r\n\r\n" + strings.Repeat("x", 200_000): "A: 1\r\n\r\n" + strings.Repeat("x", 200_000),
+	} {
+		var seen []byte
+		w := openWalk(t, milterkit.OnMessage("reader", func(_ context.Context, m *milterkit.Message, _ *milterkit.Edits) milterkit.Verdict {
+			seen, _ = io.ReadAll(m.Reader())
+			return milterkit.Continue
+		}))
+		var out bytes.Buffer
+		if err := w.Message(t.Context(), []byte(in)).WriteMessage(&out); err != nil || out.String() != want {
+			t.Errorf("%.60q: %.60q, want %.60q; %v", in, out.String(), want, err)
+		}
+		if string(seen) != want {
+			t.Errorf("%.60q: the child reads %.60q, want %.60q", in, seen, want)
+		}
+	}
+}
+
+// An embedder has the sender, the recipients and the message as the children left
+// them.
+func TestOutcomeIsTheMessageAsTheChildrenLeftIt(t *testing.T) {
+	w := openWalk(t, milterkit.OnMessage("editor", func(_ context.Context, m *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
+		e.ChangeSender("<bounce@example.org>", "RET=HDRS")
+		e.DeleteRecipient("<b@example.net>")
+		e.AddRecipient("<d@example.net>")
+		e.AddRecipient("<c@example.net>") // is one already
+		e.SetHeader("Subject", "[list] "+m.Get("subject"))
+		e.DeleteHeaders("X-Old")
+		e.Quarantine("for a look")
+		e.ReplaceBody([]byte("another "), []byte("body\r\n"))
+		return milterkit.Continue
+	}))
+	o := w.Message(t.Context(), []byte("X-Old: 1\nSubject: hello\nx-old: 2\n\nbody\n"))
+	var out bytes.Buffer
+	if err := o.WriteMessage(&out); err != nil || out.String() != "Subject: [list] hello\r\n\r\nanother body\r\n" {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+	if s := o.Sender(); s.Addr != "bounce@example.org" || !slices.Equal(s.Args, []string{"RET=HDRS"}) {
+		t.Errorf("sender %+v", s)
+	}
+	var to []string
+	for _, a := range o.Recipients() {
+		to = append(to, a.String())
+	}
+	if got := strings.Join(to, " "); got != "<c@example.net> <d@example.net>" {
+		t.Errorf("recipients %s", got)
+	}
+	if reason, held := o.Held(); !held || reason != "for a look" {
+		t.Errorf("held %v, %q", held, reason)
+	}
+}
+
+// A message that does not go on is not written.
+func TestRefusedMessageIsNotWritten(t *testing.T) {
+	w := openWalk(t, milterkit.OnMessage("no", func(context.Context, *milterkit.Message, *milterkit.Edits) milterkit.Verdict {
+		return milterkit.Reject("no")
+	}))
+	o := w.Message(t.Context(), []byte("\n"))
+	if err := o.WriteMessage(io.Discard); err == nil || o.Verdict.Kind() != milterkit.KindReject {
+		t.Errorf("%v, %v", o.Verdict, err)
+	}
+}
+
+func TestAddressTellsItsParts(t *testing.T) {
+	a := milterkit.NewAddress("<Bob@Sub@Example.ORG>", "SIZE=10", "SMTPUTF8")
+	if a.Local() != "Bob@Sub" || a.Domain() != "example.org" || a.String() != "<Bob@Sub@Example.ORG>" {
+		t.Errorf("%q %q %s", a.Local(), a.Domain(), a)
+	}
+	size, ok := a.Arg("size")
+	_, none := a.Arg("BODY")
+	if flag, there := a.Arg("SMTPUTF8"); size != "10" || !ok || none || flag != "" || !there {
+		t.Errorf("%q %v %v %v", size, ok, none, there)
+	}
+	if n := milterkit.NewAddress("<>"); n.Local() != "" || n.Domain() != "" || n.String() != "<>" {
+		t.Errorf("null sender: %q %q %s", n.Local(), n.Domain(), n)
+	}
+	if p := milterkit.NewAddress("postmaster"); p.Local() != "postmaster" || p.Domain() != "" {
+		t.Errorf("postmaster: %q %q", p.Local(), p.Domain())
+	}
+}
+
+// What belongs to a session is the variables of the function.
+func TestNewChildHasItsOwnVariablesInEachSession(t *testing.T) {
+	c := milterkit.NewChild("counter", func() milterkit.Hooks {
+		seen := 0
+		return milterkit.Hooks{Rcpt: func(context.Context, *milterkit.Envelope, milterkit.Address) milterkit.Verdict {
+			if seen++; seen > 2 {
+				return milterkit.TempFail("too many")
+			}
+			return milterkit.Continue
+		}}
+	})
+	for range 2 {
+		w := openWalk(t, c)
+		if v := w.Rcpt(t.Context(), milterkit.NewAddress("<d@example.net>")); v.Kind() != milterkit.KindTempFail {
+			t.Errorf("the third recipient: %v", v)
+		}
+	}
+}
+
+// A report says what became of each message, who decided it, and what each child
+// had to do with it.
+func TestReports(t *testing.T) {
+	verdict := milterkit.Continue
+	var reports []string
+	d, err := milterkit.NewDispatcher(
+		milterkit.Slot{Child: milterkit.OnMessage("first", func(_ context.Context, _ *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
+			e.AddHeader("X-First", "1")
+			return milterkit.Continue
+		})},
+		milterkit.Slot{Child: milterkit.OnMessage("second", func(context.Context, *milterkit.Message, *milterkit.Edits) milterkit.Verdict { return verdict })},
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.OnReport = func(r *milterkit.Report) {
+		line := r.Outcome() + " by " + r.By
+		for _, c := range r.Children {
+			line += ", " + c.Name + " " + c.Verdict.String()
+		}
+		reports = append(reports, line+", "+r.Envelope.Sender.Addr)
+		if r.Size != 6 && r.Outcome() != "aborted" || r.Took <= 0 || len(r.Envelope.Recipients) != 1 {
+			t.Errorf("%+v", r)
+		}
+	}
+	w := d.Walk(milterkit.AllActions)
+	defer w.Close()
+	w.Connect(t.Context(), "mx.example.org", milterkit.FamilyInet, "192.0.2.1", 25)
+	for _, v := range []milterkit.Verdict{milterkit.Continue, milterkit.Reject("no"), milterkit.Discard, milterkit.Fail(io.EOF)} {
+		verdict = v
+		w.Mail(t.Context(), milterkit.NewAddress("<a@example.org>"))
+		w.Rcpt(t.Context(), milterkit.NewAddress("<b@example.net>"))
+		w.Message(t.Context(), []byte("A: 1\n\nbody\r\n"))
+		w.Reset()
+	}
+	w.Mail(t.Context(), milterkit.NewAddress("<a@example.org>"))
+	w.Rcpt(t.Context(), milterkit.NewAddress("<b@example.net>"))
+	w.Reset()
+	want := []string{
+		"accept by , first continue, second continue, a@example.org",
+		"reject by second, first continue, second reject 550 no, a@example.org",
+		"discard by second, first continue, second discard, a@example.org",
+		"tempfail by second, first continue, second fail: EOF, a@example.org",
+		"aborted by , first continue, second continue, a@example.org",
+	}
+	if !slices.Equal(reports, want) {
+		t.Errorf("\n%s\nwant\n%s", strings.Join(reports, "\n"), strings.Join(want, "\n"))
+	}
+}
