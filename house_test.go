@@ -32,6 +32,7 @@ var allowed = map[string][]string{
 	"milterkit/wire":       {},
 	"milterkit":            {"milterkit/wire", "internal"},
 	"milterkit/remote":     {"milterkit", "milterkit/wire", "internal"},
+	"milterkit/mime":       {"milterkit"},
 	"milterkit/miltertest": {"milterkit", "milterkit/wire"},
 	"builtin":              {"milterkit"},
 	"daemon":               {"internal", "milterkit", "milterkit/wire", "milterkit/remote", "milterkit/miltertest", "builtin", "bench"},

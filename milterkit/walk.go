@@ -174,6 +174,9 @@ func (w *Walk) Mail(ctx context.Context, sender Address) Verdict {
 	w.env = Envelope{Session: &w.sess, Sender: sender}
 	w.sess.macros.clear(StageMail)
 	w.report.begin()
+	for i := range w.parts {
+		w.parts[i].spent = 0
+	}
 	w.begin(ctx, StageMail)
 	v := w.each((*part).mail)
 	if v.Final() {

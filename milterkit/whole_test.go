@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -22,6 +23,7 @@ func openWalk(t *testing.T, children ...milterkit.Child) *milterkit.Walk {
 	if err != nil {
 		t.Fatal(err)
 	}
+	d.Logger = slog.New(slog.DiscardHandler)
 	w := d.Walk(milterkit.AllActions)
 	t.Cleanup(w.Close)
 	w.Connect(t.Context(), "mx.example.org", milterkit.FamilyInet, "192.0.2.1", 25)
@@ -169,6 +171,7 @@ func TestReports(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
+	d.Logger = slog.New(slog.DiscardHandler)
 	w := d.Walk(milterkit.AllActions)
 	defer w.Close()
 	w.Connect(t.Context(), "mx.example.org", milterkit.FamilyInet, "192.0.2.1", 25)
