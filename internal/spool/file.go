@@ -17,21 +17,6 @@ import (
 // use.
 const windowSize = 1 << 20 << (3 * (^uint(0) >> 63))
 
-// A SpillError says that a piece of a message could not be written to the file
-// system, or not be mapped from there.
-type SpillError struct {
-	Dir string // the directory of the file
-	Op  string // what failed: "create", "write" or "map"
-	Err error  // why, mostly a syscall.Errno such as ENOSPC
-}
-
-func (e *SpillError) Error() string {
-	return "spool: " + e.Op + " in " + e.Dir + ": " + e.Err.Error()
-}
-
-// Unwrap returns the cause.
-func (e *SpillError) Unwrap() error { return e.Err }
-
 // A file is the part of a message that is not in slabs. It begins as the zero
 // value, with no file at all.
 type file struct {
