@@ -17,9 +17,9 @@ import (
 // Pipe returns the two ends of a connection. What one end writes before it is
 // closed the other can still read; then that reads io.EOF. To write to an end that
 // is closed is io.ErrClosedPipe, to use one's own closed end net.ErrClosed.
-func Pipe() (net.Conn, net.Conn) {
+func Pipe() (*Conn, *Conn) {
 	a, b := newHalf(), newHalf()
-	return &end{in: a, out: b}, &end{in: b, out: a}
+	return &Conn{in: a, out: b}, &Conn{in: b, out: a}
 }
 
 // room is how many bytes a direction holds.
@@ -176,44 +176,58 @@ func (h *half) arm(d *deadline) {
 	}
 }
 
-// An end is one end of a connection.
-type end struct{ in, out *half }
+// A Conn is one end of a connection.
+type Conn struct{ in, out *half }
+
+// Waiting returns how many bytes could be read now without a wait. Where there are
+// none and the other end is closed, the error is io.EOF.
+func (c *Conn) Waiting() (int, error) {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	switch {
+	case c.in.readerGone:
+		return 0, net.ErrClosed
+	case c.in.n == 0 && c.in.writerGone:
+		return 0, io.EOF
+	}
+	return c.in.n, nil
+}
 
 // Read implements [net.Conn].
-func (e *end) Read(p []byte) (int, error) { return e.in.read(p) }
+func (c *Conn) Read(p []byte) (int, error) { return c.in.read(p) }
 
 // Write implements [net.Conn].
-func (e *end) Write(p []byte) (int, error) { return e.out.write(p) }
+func (c *Conn) Write(p []byte) (int, error) { return c.out.write(p) }
 
 // Close implements [net.Conn].
-func (e *end) Close() error {
-	e.in.leave(&e.in.readerGone)
-	e.out.leave(&e.out.writerGone)
+func (c *Conn) Close() error {
+	c.in.leave(&c.in.readerGone)
+	c.out.leave(&c.out.writerGone)
 	return nil
 }
 
 // LocalAddr implements [net.Conn].
-func (*end) LocalAddr() net.Addr { return Addr{} }
+func (*Conn) LocalAddr() net.Addr { return Addr{} }
 
 // RemoteAddr implements [net.Conn].
-func (*end) RemoteAddr() net.Addr { return Addr{} }
+func (*Conn) RemoteAddr() net.Addr { return Addr{} }
 
 // SetDeadline implements [net.Conn].
-func (e *end) SetDeadline(t time.Time) error {
-	e.in.set(&e.in.readBy, t)
-	e.out.set(&e.out.writeBy, t)
+func (c *Conn) SetDeadline(t time.Time) error {
+	c.in.set(&c.in.readBy, t)
+	c.out.set(&c.out.writeBy, t)
 	return nil
 }
 
 // SetReadDeadline implements [net.Conn].
-func (e *end) SetReadDeadline(t time.Time) error {
-	e.in.set(&e.in.readBy, t)
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	c.in.set(&c.in.readBy, t)
 	return nil
 }
 
 // SetWriteDeadline implements [net.Conn].
-func (e *end) SetWriteDeadline(t time.Time) error {
-	e.out.set(&e.out.writeBy, t)
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	c.out.set(&c.out.writeBy, t)
 	return nil
 }
 

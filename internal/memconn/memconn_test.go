@@ -69,11 +69,20 @@ func TestThereIsRoomBothWays(t *testing.T) {
 func TestWhatWasWrittenBeforeCloseIsRead(t *testing.T) {
 	t.Parallel()
 	near, far := memconn.Pipe()
+	waiting := func(bytes int, err error) {
+		t.Helper()
+		if n, e := far.Waiting(); n != bytes || e != err {
+			t.Errorf("waiting: %d, %v, want %d, %v", n, e, bytes, err)
+		}
+	}
+	waiting(0, nil)
 	near.Write([]byte("bye"))
 	near.Close()
+	waiting(3, nil)
 	if got, err := io.ReadAll(far); string(got) != "bye" || err != nil {
 		t.Errorf("%q, %v", got, err)
 	}
+	waiting(0, io.EOF)
 	for _, test := range []struct {
 		what string
 		do   func([]byte) (int, error)
