@@ -223,7 +223,7 @@ func tellsOfDown(err error) bool {
 
 // usable reports whether the connection is there, and the milter silent on it.
 func (c *conn) usable() bool {
-	return c.nc != nil && !c.lost && c.owed == 0 && c.r.Buffered() == 0 && c.ear.quiet() == nil
+	return c.nc != nil && !c.lost && c.owed == 0 && c.r.Buffered() == 0 && c.quiet() == nil
 }
 
 // macros appends the macros of a stage, as they go before its command. They
@@ -314,7 +314,21 @@ func (c *conn) silent() error {
 	if c.owed > 0 {
 		return nil
 	}
-	return c.ear.quiet()
+	return c.quiet()
+}
+
+// quiet returns nil if the milter has left the connection open and said nothing on
+// it. A connection in memory knows that itself.
+func (l *link) quiet() error {
+	memory, ok := l.nc.(interface{ Waiting() (bytes int, err error) })
+	if !ok {
+		return l.ear.quiet()
+	}
+	n, err := memory.Waiting()
+	if n > 0 {
+		return errUnasked
+	}
+	return err
 }
 
 // tell is flush for what nobody answers. What there is room for, nearly always

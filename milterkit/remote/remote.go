@@ -47,7 +47,10 @@ type Milter struct {
 	ConnectTimeout time.Duration
 
 	// Dial opens a connection. Nil: net.Dialer. The connection must have room
-	// for some KiB that are not read yet, each way, as sockets do.
+	// for some KiB that are not read yet, each way, as sockets do. If it is none of
+	// the system's, a method Waiting() (bytes int, err error) may tell how many bytes
+	// there are to be read, or that the other end is closed; else that is noticed
+	// only at the next word.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// Lockstep has the milter's answer to each field of the header and each piece
