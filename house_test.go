@@ -32,14 +32,15 @@ var allowed = map[string][]string{
 	"milterkit/wire":       {},
 	"milterkit":            {"milterkit/wire", "internal"},
 	"milterkit/remote":     {"milterkit", "milterkit/wire", "internal"},
+	"milterkit/gomilter":   {"milterkit", "milterkit/remote", "internal"},
 	"milterkit/mime":       {"milterkit"},
 	"milterkit/miltertest": {"milterkit", "milterkit/wire"},
 	"builtin":              {"milterkit"},
 	"daemon":               {"internal", "milterkit", "milterkit/wire", "milterkit/remote", "milterkit/miltertest", "builtin", "bench"},
 	"cmd":                  {"daemon", "builtin"},
-	"examples":             {"milterkit", "milterkit/remote", "milterkit/miltertest", "builtin"},
+	"examples":             {"milterkit", "milterkit/remote", "milterkit/gomilter", "milterkit/miltertest", "builtin"},
 	"bench":                {"internal", "milterkit", "milterkit/wire", "milterkit/remote", "milterkit/miltertest", "builtin"},
-	"bench/peers":          {"bench", "test", "milterkit", "milterkit/wire"},
+	"bench/peers":          {"bench", "test", "milterkit", "milterkit/wire", "milterkit/gomilter"},
 	"test":                 {},
 }
 
