@@ -6,16 +6,21 @@ import (
 	"github.com/milterkit/sdk/milterkit/wire"
 )
 
+// forgetEnvelope has the MTA know no more of the envelope than goes with content.
+func (p *Player) forgetEnvelope() {
+	if !p.MTA.offer.Sendmail {
+		// Postfix's cleanup, which plays the content, was not told these.
+		p.forget("mail_addr", "mail_host", "mail_mailer", "rcpt_addr", "rcpt_host", "rcpt_mailer", "client_connections",
+			"tls_version", "cipher", "cipher_bits", "cert_subject", "cert_issuer")
+	}
+}
+
 // content plays the content of a message, which to a filter is one command for
 // each field, then pieces of the body, as large as may be. A message without a
 // body has none.
 func (p *Player) content(mail Mail, o *Outcome) error {
 	m := p.MTA
-	if !m.offer.Sendmail {
-		// Postfix's cleanup, which plays the content, was not told these.
-		p.forget("mail_addr", "mail_host", "mail_mailer", "rcpt_addr", "rcpt_host", "rcpt_mailer", "client_connections",
-			"tls_version", "cipher", "cipher_bits", "cert_subject", "cert_issuer")
-	}
+	p.forgetEnvelope()
 	for _, f := range mail.Message.Shown() {
 		err := p.tell(o, mail, wire.CmdHeader, f.Name+":"+f.Value, func() (Reply, error) {
 			return m.Header(f.Name, f.Value)

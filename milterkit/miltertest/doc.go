@@ -23,6 +23,9 @@
 //	…
 //	reply, err := m.Rcpt("<nobody@example.org>") // 550 5.1.1 no such user
 //
+// [Run] and [Play] play scripts that are files, at children in this process or at
+// any milter on a socket: commands, and the answers that are right.
+//
 // # Files, in reading order
 //
 //	words.go     names of the commands; text made safe to print
@@ -41,4 +44,12 @@
 //	event.go     what a filter saw
 //	filter.go    the filter's end: listening, and what was seen
 //	session.go   the filter's end: one connection
+//
+// Scripts, for [Run] and [Play]:
+//
+//	transcript.go         a script: its lines, and the order of its commands
+//	transcriptcommand.go  the commands
+//	transcriptanswer.go   the answers, and how they are compared
+//	transcriptplay.go     a script, played as Postfix would
+//	transcriptrun.go      Run and Play
 package miltertest

@@ -123,6 +123,19 @@ var errSettled = errors.New("settled")
 // Open plays CONNECT and HELO. The steps are those two. That the filter refuses
 // the session is no error.
 func (p *Player) Open() ([]Step, error) {
+	p.begin()
+	r, err := p.connect()
+	if err == nil && p.atSession(r) && p.Client.Helo != "" {
+		r, err = p.helo()
+		if err == nil {
+			p.atSession(r)
+		}
+	}
+	return p.steps, err
+}
+
+// begin notes what the MTA knows of a session at its begin.
+func (p *Player) begin() {
 	c := &p.Client
 	p.known = values{
 		"j": c.MTA, "daemon_name": c.MTA, "daemon_addr": "127.0.0.1", "v": "Postfix 3.11.0",
@@ -138,16 +151,19 @@ func (p *Player) Open() ([]Step, error) {
 		p.known[name] = value
 	}
 	p.steps = nil
-	r, err := p.step(wire.CmdConnect, c.Host+" "+c.Addr, func() (Reply, error) {
+}
+
+// connect plays CONNECT.
+func (p *Player) connect() (Reply, error) {
+	c := &p.Client
+	return p.step(wire.CmdConnect, c.Host+" "+c.Addr, func() (Reply, error) {
 		return p.MTA.Connect(c.Host, c.Family, c.Port, c.Addr)
 	})
-	if err == nil && p.atSession(r) && c.Helo != "" {
-		r, err = p.step(wire.CmdHelo, c.Helo, func() (Reply, error) { return p.MTA.Helo(c.Helo) })
-		if err == nil {
-			p.atSession(r)
-		}
-	}
-	return p.steps, err
+}
+
+// helo plays HELO.
+func (p *Player) helo() (Reply, error) {
+	return p.step(wire.CmdHelo, p.Client.Helo, func() (Reply, error) { return p.MTA.Helo(p.Client.Helo) })
 }
 
 // know notes what the MTA knows of a macro, unless the client's Known has it.
@@ -155,6 +171,20 @@ func (p *Player) know(name, value string) {
 	if _, ok := p.Client.Known[name]; !ok {
 		p.known[name] = value
 	}
+}
+
+// knowMail notes what the MTA knows of a message at its begin.
+func (p *Player) knowMail(from, queueID string) {
+	p.forget("i")
+	for name, value := range p.Client.Known { // what the content of a message before was without
+		p.known[name] = value
+	}
+	if p.MTA.offer.Sendmail {
+		p.know("i", queueID)
+	}
+	p.know("mail_addr", unbracket(from))
+	p.know("mail_host", host(from))
+	p.know("mail_mailer", "smtp")
 }
 
 // knowRcpt notes what the MTA knows of a recipient.
@@ -239,16 +269,7 @@ func (p *Player) transaction(mail Mail, o *Outcome) error {
 			return err
 		}
 	}
-	for name, value := range p.Client.Known { // what the content of a message before was without
-		p.known[name] = value
-	}
-	p.forget("i")
-	if p.MTA.offer.Sendmail {
-		p.know("i", mail.QueueID)
-	}
-	p.know("mail_addr", unbracket(mail.From))
-	p.know("mail_host", host(mail.From))
-	p.know("mail_mailer", "smtp")
+	p.knowMail(mail.From, mail.QueueID)
 	if err := p.tell(o, mail, wire.CmdMail, join(mail.From, mail.FromArgs), func() (Reply, error) {
 		p.inMail = true
 		return p.MTA.Mail(mail.From, mail.FromArgs...)
