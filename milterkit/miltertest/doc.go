@@ -52,4 +52,9 @@
 //	transcriptanswer.go   the answers, and how they are compared
 //	transcriptplay.go     a script, played as Postfix would
 //	transcriptrun.go      Run and Play
+//
+// For children that ask for the time, or a name server:
+//
+//	clock.go     a clock that is set
+//	resolver.go  a resolver that knows a few names
 package miltertest
