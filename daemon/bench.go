@@ -160,7 +160,7 @@ func (o *benchOptions) points(milters int) ([]bench.Point, error) {
 			return nil, err
 		}
 		if err != nil {
-			return nil, usage("--scenario: %w (milterkit bench --list has them all)", err)
+			return nil, usage("--scenario: %w (bench --list has them all)", err)
 		}
 		if len(o.sessions) > 0 {
 			s.Sessions = o.sessions

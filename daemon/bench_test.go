@@ -121,7 +121,7 @@ func TestBenchSaysWhatIsWrong(t *testing.T) {
 		{"nobody listens", []string{"unix:" + dir + "/none"}, exitTrouble, "none does not answer as a milter: dial unix"},
 		{"no socket", []string{"milter.sock"}, exitUsage, `"milter.sock" is not a socket; write unix:/PATH`},
 		{"a socket of systemd", []string{"systemd:milter"}, exitUsage, "only a service that systemd starts has its sockets"},
-		{"an unknown scenario", []string{"--scenario", "quik"}, exitUsage, `there is no scenario "quik"; did you mean "quick"? (milterkit bench --list has them all)`},
+		{"an unknown scenario", []string{"--scenario", "quik"}, exitUsage, `there is no scenario "quik"; did you mean "quick"? (bench --list has them all)`},
 		{"a scenario with mistakes", []string{"--scenario", wrong}, exitConfig,
 			wrong + `:1:8: mail: there is no mail "shrt"; did you mean "short"?` + "\n" + wrong + `:2:1: unknown key "sesions"; did you mean "sessions"?`},
 		{"a scenario that is not there", []string{"--scenario", dir + "/none.toml"}, exitConfig, "the scenario cannot be read: no such file or directory"},

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 
 	"github.com/milterkit/sdk/daemon/internal/config"
 	"github.com/milterkit/sdk/daemon/internal/when"
@@ -13,20 +11,9 @@ import (
 	"github.com/milterkit/sdk/milterkit/remote"
 )
 
-// A native makes a child that runs in this process.
-type native func(config.Milter) (milterkit.Child, error)
-
-// natives are the native children that `use` can name.
-func natives() map[string]native { return map[string]native{} }
-
-// load reads the configuration file.
-func load(file string) (*config.Config, error) {
-	return config.Load(file, slices.Sorted(maps.Keys(natives())))
-}
-
 // build makes the server that a configuration describes, and returns the
 // children of it that are milters on sockets.
-func build(c *config.Config, log *slog.Logger) (*milterkit.Server, []*remote.Milter, error) {
+func (all natives) build(c *config.Config, log *slog.Logger) (*milterkit.Server, []*remote.Milter, error) {
 	var slots []milterkit.Slot
 	var remotes []*remote.Milter
 	grouped := false // the group that the milter at hand may join has a slot
@@ -51,11 +38,9 @@ func build(c *config.Config, log *slog.Logger) (*milterkit.Server, []*remote.Mil
 			Together:       together,
 		}
 		if m.Use.V != "" {
-			child, err := natives()[m.Use.V](m)
-			if err != nil {
-				return nil, nil, c.Fault("use", m.Use.From, err)
+			if slot.Child, err = all.child(c, &m); err != nil {
+				return nil, nil, err
 			}
-			slot.Child = child
 		} else {
 			child := &remote.Milter{
 				Label:          m.Name.V,

@@ -16,7 +16,7 @@ func mustBuild(t *testing.T, text string) *milterkit.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, remotes, err := build(c, slog.New(slog.DiscardHandler))
+	s, remotes, err := natives(nil).build(c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ import (
 // probeTime bounds the question whether a milter is there.
 const probeTime = 2 * time.Second
 
-func newCheckCommand() *cobra.Command {
+func newCheckCommand(all natives) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check",
 		Short: "Check the configuration",
@@ -36,13 +36,13 @@ answer; 78 when it is wrong.`,
 	file := configFlag(c)
 	noConnect := c.Flags().Bool("no-connect", false, "do not ask the milters")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		return check(c.OutOrStdout(), c.ErrOrStderr(), *file, !*noConnect)
+		return all.check(c.OutOrStdout(), c.ErrOrStderr(), *file, !*noConnect)
 	}
 	return c
 }
 
-func check(stdout, stderr io.Writer, file string, connect bool) error {
-	c, err := load(file)
+func (all natives) check(stdout, stderr io.Writer, file string, connect bool) error {
+	c, err := all.load(file)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func check(stdout, stderr io.Writer, file string, connect bool) error {
 	if err := checkTempDir(c); err != nil {
 		return err
 	}
-	server, remotes, err := build(c, newLogger("stderr", stderr))
+	server, remotes, err := all.build(c, newLogger("stderr", stderr))
 	if err != nil {
 		return err
 	}
@@ -95,10 +95,7 @@ func check(stdout, stderr io.Writer, file string, connect bool) error {
 			fmt.Fprintf(stdout, "%s answers on %s\n", remotes[i].Label, socketOf(remotes[i]))
 		}
 	}
-	for _, m := range remotes {
-		m.Close()
-	}
-	return nil
+	return closeChildren(server)
 }
 
 // goodNews is the one line for a configuration that can be used.

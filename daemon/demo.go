@@ -49,7 +49,11 @@ func newDemoCommand() *cobra.Command {
 		// cleaned up.
 		ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE)
 		defer stop()
-		return demo(ctx, c.OutOrStdout(), newPaint(c.OutOrStdout(), *color), demoSessions)
+		err := demo(ctx, c.OutOrStdout(), newPaint(c.OutOrStdout(), *color), demoSessions)
+		if err == nil {
+			fmt.Fprint(c.OutOrStdout(), strings.ReplaceAll(demoNext, "PROGRAM", c.Root().Name()))
+		}
+		return err
 	}
 	return c
 }
@@ -226,11 +230,10 @@ func (d *demoShow) end() error {
 		return &statusError{exitFault, errors.New("not every message ended as it should\n" + strings.Join(d.wrong, "\n"))}
 	}
 	fmt.Fprintf(d.w, "\n%s\n", d.green(fmt.Sprintf("All %d messages ended as they should.", d.number)))
-	fmt.Fprint(d.w, demoNext)
 	return nil
 }
 
 const demoNext = `
-Next: write /etc/milterkit/milterkit.toml, try it with "milterkit check", run
-"milterkit serve", and send a message of your own past it with "milterkit send".
+Next: write /etc/milterkit/milterkit.toml, try it with "PROGRAM check", run
+"PROGRAM serve", and send a message of your own past it with "PROGRAM send".
 `

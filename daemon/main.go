@@ -1,7 +1,18 @@
-// Package daemon is the program milterkit, as a function.
+// Package daemon is the program milterkit, as a function, to which children of
+// one's own can be added:
 //
-// Its command line, its configuration file and its log are those of the program;
-// cmd/milterkit is a main that calls [Main].
+//	func main() {
+//		os.Exit(daemon.Main(daemon.Use("max-rcpt", options{Max: 100}, newMaxRcpt)))
+//	}
+//
+// This is milterkit with all its commands, under the name of its file, and its
+// configuration can have a milter that says
+//
+//	use = "max-rcpt"
+//	[milter.options]
+//	max = 50
+//
+// See docs/your-own-milterkit.md.
 package daemon
 
 import (
@@ -9,6 +20,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,12 +38,23 @@ const (
 )
 
 // Main runs the program with the arguments of the process, and returns the status
-// that the process is to end with.
-func Main() int { return run(os.Args[1:], os.Stdout, os.Stderr) }
+// that the process is to end with. children are those that `use` can name.
+func Main(children ...Native) int {
+	name := "milterkit"
+	if len(os.Args) > 0 && os.Args[0] != "" {
+		name = filepath.Base(os.Args[0])
+	}
+	return run(name, children, os.Args[1:], os.Stdout, os.Stderr)
+}
 
 // run is Main without the process.
-func run(args []string, stdout, stderr io.Writer) int {
-	root := newRootCommand()
+func run(name string, children []Native, args []string, stdout, stderr io.Writer) int {
+	all, err := newNatives(children)
+	if err != nil {
+		fmt.Fprintf(stderr, "%s: a mistake in the program: %v\n", name, err)
+		return exitFault
+	}
+	root := newRootCommand(name, all)
 	root.SetArgs(plainArgs(args))
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -53,7 +77,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, faults)
 		return exitConfig
 	}
-	fmt.Fprintf(stderr, "milterkit: %v\n", err)
+	fmt.Fprintf(stderr, "%s: %v\n", name, err)
 	status := exitFault
 	if errors.As(err, &coded) { // a command with a status of its own
 		status = coded.ExitStatus()
@@ -83,22 +107,25 @@ func plainArgs(args []string) []string {
 	return plain
 }
 
-func newRootCommand() *cobra.Command {
+// inExample is the program, where it stands in an example.
+var inExample = regexp.MustCompile(`(?m)^  milterkit `)
+
+func newRootCommand(name string, all natives) *cobra.Command {
 	root := &cobra.Command{
-		Use:   "milterkit",
+		Use:   name,
 		Short: "Many mail filters behind one milter socket",
 		Long: `milterkit stands between a mail server (Postfix, Sendmail) and its milters: the
 server has one socket, and milterkit takes each message past any number of
 filters, in the order of one file.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Version:       version(),
+		Version:       version(name),
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(
-		newServeCommand(),
-		newCheckCommand(),
-		newShowConfigCommand(),
+		newServeCommand(all),
+		newCheckCommand(all),
+		newShowConfigCommand(all),
 		newSendCommand(),
 		newSinkCommand(),
 		newDemoCommand(),
@@ -106,6 +133,9 @@ filters, in the order of one file.`,
 		newBenchPartCommand(),
 		newVersionCommand(),
 	)
+	for _, c := range root.Commands() { // examples are written for the program that is ours
+		c.Example = inExample.ReplaceAllString(c.Example, "  "+strings.ReplaceAll(name, "$", "$$")+" ")
+	}
 	return root
 }
 

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 				panic(err)
 			}
 		}
-		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+		os.Exit(run("milterkit", nil, os.Args[1:], os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
 }
@@ -116,7 +116,7 @@ func TestExitStatus(t *testing.T) {
 }
 
 func TestHelpIsComplete(t *testing.T) {
-	for _, c := range newRootCommand().Commands() {
+	for _, c := range newRootCommand("milterkit", nil).Commands() {
 		if c.Short == "" || c.Long == "" || c.Example == "" || c.RunE == nil {
 			t.Errorf("%s: short %q, long %q, example %q", c.Name(), c.Short, c.Long, c.Example)
 		}

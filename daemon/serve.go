@@ -22,7 +22,7 @@ import (
 	"github.com/milterkit/sdk/milterkit/remote"
 )
 
-func newServeCommand() *cobra.Command {
+func newServeCommand(all natives) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the multiplexer",
@@ -42,7 +42,7 @@ configuration is wrong.`,
 		signals := make(chan os.Signal, 4)
 		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 		defer signal.Stop(signals)
-		d, err := prepare(*file, c.ErrOrStderr())
+		d, err := prepare(all, *file, c.ErrOrStderr())
 		if err != nil {
 			return err
 		}
@@ -53,6 +53,7 @@ configuration is wrong.`,
 
 // A daemon is all that `serve` has opened.
 type daemon struct {
+	natives   natives
 	config    *config.Config
 	log       *slog.Logger
 	listeners []*listen.Listener
@@ -64,16 +65,17 @@ type daemon struct {
 
 // prepare does all that needs the rights of root, and drops them, before
 // anything runs.
-func prepare(file string, stderr io.Writer) (*daemon, error) {
+func prepare(all natives, file string, stderr io.Writer) (*daemon, error) {
 	in, err := listen.Inherit()
 	if err != nil {
 		return nil, err
 	}
-	c, err := load(file)
+	c, err := all.load(file)
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{config: c, log: newLogger(c.Server.Log.V, stderr)}
+	d := &daemon{natives: all, config: c, log: newLogger(c.Server.Log.V, stderr)}
+	slog.SetDefault(d.log) // that of native children
 	if err = d.prepare(in); err != nil {
 		d.close()
 		if c.Server.Log.V != "stderr" { // stderr is told anyway
@@ -116,7 +118,7 @@ func (d *daemon) prepare(in *listen.Inherited) error {
 	if err := checkTempDir(c); err != nil {
 		return err
 	}
-	if d.server, d.remotes, err = build(c, d.log); err != nil {
+	if d.server, d.remotes, err = d.natives.build(c, d.log); err != nil {
 		return err
 	}
 	if note := limitSessions(d.server, c.Server.MaxSessions.V, len(d.remotes)); note != "" {
@@ -154,8 +156,10 @@ func (d *daemon) close() {
 			d.log.Warn("a socket was not closed well", "socket", ln.Socket.String(), "error", err)
 		}
 	}
-	for _, m := range d.remotes {
-		m.Close()
+	if d.server != nil {
+		if err := closeChildren(d.server); err != nil {
+			d.log.Warn("a child was not closed well", "error", err)
+		}
 	}
 }
 

@@ -4,7 +4,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func newShowConfigCommand() *cobra.Command {
+func newShowConfigCommand(all natives) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show-config",
 		Short: "Print the configuration in effect",
@@ -17,7 +17,7 @@ loaded again. Behind each value stands where it came from: a file and line, or
 	file := configFlag(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON: each value with where it came from")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		loaded, err := load(*file)
+		loaded, err := all.load(*file)
 		if err != nil {
 			return err
 		}

@@ -24,11 +24,11 @@ func multiplexer(t *testing.T, dir, socket string) string {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := load(file)
+	c, err := natives(nil).load(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, remotes, err := build(c, slog.New(slog.DiscardHandler))
+	server, remotes, err := natives(nil).build(c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -16,17 +17,24 @@ func newVersionCommand() *cobra.Command {
 		Example: "  milterkit version",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(c.OutOrStdout(), version())
+			_, err := fmt.Fprintln(c.OutOrStdout(), version(c.Root().Name()))
 			return err
 		},
 	}
 }
 
-// version tells what this program is and what it was built with.
-func version() string {
-	v := "unknown"
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		v = info.Main.Version
+// version tells what this program is and what it was built with: for one with
+// children of its own, also the version of milterkit.
+func version(name string) string {
+	const unknown = "unknown"
+	v, built := unknown, ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		v = cmp.Or(info.Main.Version, unknown)
+		for _, d := range info.Deps {
+			if d.Path == "github.com/milterkit/sdk" {
+				built = "milterkit " + cmp.Or(d.Version, unknown) + " "
+			}
+		}
 	}
-	return fmt.Sprintf("milterkit %s %s %s/%s", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("%s %s %s%s %s/%s", name, v, built, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

@@ -194,7 +194,7 @@ func TestAConditionReachesTheSlot(t *testing.T) {
 		t.Errorf("b has %+v", c)
 	}
 	c := &config.Config{Milters: []config.Milter{{When: config.Value[string]{V: "nonsense"}, Enabled: config.Value[bool]{V: true}}}}
-	if _, _, err := build(c, nil); err == nil || !strings.Contains(err.Error(), `when: unknown name "nonsense"`) {
+	if _, _, err := natives(nil).build(c, nil); err == nil || !strings.Contains(err.Error(), `when: unknown name "nonsense"`) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
+	"github.com/milterkit/sdk/daemon/internal/options"
 	"github.com/milterkit/sdk/internal/tomlfile"
 	"github.com/milterkit/sdk/milterkit"
 )
@@ -43,9 +45,10 @@ type Server struct {
 type Milter struct {
 	From           Origin // of the section
 	Name           Value[string]
-	Use            Value[string] // a native child
-	Socket         Value[Socket] // of a remote child
-	When           Value[string] // a condition that compiles; empty: it always takes part
+	Use            Value[string]    // a native child
+	Options        *options.Options // its own; nil where Use is empty
+	Socket         Value[Socket]    // of a remote child
+	When           Value[string]    // a condition that compiles; empty: it always takes part
 	ConnectTimeout Value[time.Duration]
 	CommandTimeout Value[time.Duration]
 	ContentTimeout Value[time.Duration]
@@ -106,6 +109,28 @@ func (c *Config) Fault(key string, from Origin, err error) Errors {
 	return Errors{e}
 }
 
+// ChildFault makes an error of what a native child has against its options, or
+// against being made: for each of those that are about one option in its place,
+// else in that of the milter.
+func (c *Config) ChildFault(m *Milter, err error) Errors {
+	var errs Errors
+	for _, f := range m.Options.Faults(err) {
+		e := &Error{File: c.File, Line: f.At.Line, Column: f.At.Column, Message: f.Message}
+		if f.At.Line == 0 {
+			e.Line, e.Column = m.Use.From.Line, m.Use.From.Column
+		}
+		about := f.Option
+		if about == "" {
+			about = m.Use.V
+		}
+		if !strings.HasPrefix(f.Message, about+": ") {
+			e.Message = about + ": " + f.Message
+		}
+		errs = append(errs, e)
+	}
+	return errs
+}
+
 func defaultServer() Server {
 	return Server{
 		Listen:          Value[[]Socket]{V: []Socket{{"unix", "/run/milterkit/milterkit.sock"}}},
@@ -133,9 +158,12 @@ func defaultMilter() Milter {
 	}
 }
 
-// Load reads the file. natives are the names of the native children that this
-// program has. An error is of type Errors.
-func Load(file string, natives []string) (*Config, error) {
+// Natives are the native children that a program has, by the names that `use`
+// knows them by, with the options that each takes.
+type Natives map[string]*options.Schema
+
+// Load reads the file. An error is of type Errors.
+func Load(file string, natives Natives) (*Config, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		message := err.Error()
@@ -149,7 +177,7 @@ func Load(file string, natives []string) (*Config, error) {
 
 // Parse is Load for a file that has been read already; file is its name in
 // messages.
-func Parse(file string, data []byte, natives []string) (*Config, error) {
+func Parse(file string, data []byte, natives Natives) (*Config, error) {
 	l := &loader{natives: natives, config: &Config{File: file, Server: defaultServer()}}
 	if root := tomlfile.Parse(data, l.report); root != nil {
 		l.load(root)

@@ -80,10 +80,28 @@ var wrongFiles = []struct{ rule, file, want string }{
 	{"a name can be logged", "[[milter]]\nname=\"a\\nb\"\nsocket=\"/a\"\n", `2:6: name: "a\nb" is not a name; it has letters, digits, dots and dashes, at most 64`},
 	{"socket and use exclude each other", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\nuse=\"known\"\n", `4:1: use: a milter has either socket (line 3) or use, not both`},
 	{"an unknown native child is told with the nearest", "[[milter]]\nname=\"a\"\nuse=\"knwon\"\n", `3:5: use: there is no native child "knwon"; did you mean "known"?`},
-	{"a native child to come is told so", "[[milter]]\nname=\"a\"\nuse=\"greylist\"\n", `3:5: use: the native child "greylist" is not supported by this version yet; there are known`},
-	{"what is to come is told so", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\nwhen=\"s25r\"\n[milter.options]\ndelay=\"10m\"\n",
-		"4:7: when: s25r is not supported by this version yet\n" +
-			`5:9: options is not supported by this version yet`},
+	{"or with what there is", "[[milter]]\nname=\"a\"\nuse=\"greylist\"\n", `3:5: use: there is no native child "greylist"; there is known`},
+	{"what is to come is told so", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\nwhen=\"s25r\"\n",
+		"4:7: when: s25r is not supported by this version yet"},
+
+	{"an option is of its type", native + "max = \"5\"\n", `5:7: max: this is a string; write a whole number, without quotes, such as 100`},
+	{"all wrong options are told", native + "max = 5.5\ndelay = \"5\"\n",
+		"5:7: max: this is a number; write a whole number, without quotes, such as 100\n" + `6:9: delay: "5" has no unit; for seconds write "5s"`},
+	{"an unknown option is told with the nearest", native + "mx = 5\n", `5:1: unknown key "mx" in [milter.options]; did you mean "max"?`},
+	{"a term of the milter among its options is sent home", native + "shadow = true\n",
+		`5:1: "shadow" does not belong in [milter.options], it belongs under [[milter]]`},
+	{"an option among the terms of the milter is sent home", "[[milter]]\nname=\"a\"\nmax=5\nuse=\"known\"\n",
+		`3:1: "max" does not belong in [[milter]], it belongs under [milter.options]`},
+	{"options may stand before use", "[[milter]]\nname=\"a\"\noptions.max=true\nuse=\"known\"\n",
+		`3:13: max: this is true or false; write a whole number, without quotes, such as 100`},
+	{"options are a section", "[[milter]]\nname=\"a\"\nuse=\"known\"\noptions=1\n", `4:9: options: this is a whole number; write a section of its own, [milter.options]`},
+	{"options are one section", "[[milter]]\nname=\"a\"\nuse=\"known\"\n[[milter.options]]\n", `4:10: options: there is one section of them: write [milter.options], in single brackets`},
+	{"options are for native children", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\n[milter.options]\n", `4:9: options: they are for a native child, which has use instead of socket`},
+	{"what a child has against an option is told in its place", native + "max = 0\n", `5:1: max: 0 lets nobody in; write one such as 100`},
+	{"what it has against a default is told in the milter's", native + "name = \"x\"\n", `3:1: delay: with the name x there is one (this is the default)`},
+	{"what it has against all of them too", native + "delay = \"1h\"\n", `3:1: known: all in all; it is too much`},
+	{"it may have several things against them", native + "max = 0\nname = \"x\"\n",
+		"3:1: delay: with the name x there is one (this is the default)\n" + `5:1: max: 0 lets nobody in; write one such as 100`},
 	{"a limit of sessions is a number", "[server]\nmax_sessions=-9\n", `2:14: max_sessions: -9 is no number of sessions; write one such as 500, or 0 for no limit`},
 	{"a default action is one of five", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\ndefault_action=\"tempfial\"\n", `4:16: default_action: "tempfial" is unknown; did you mean "tempfail"?`},
 	{"and they are told", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\ndefault_action=\"4xx\"\n",
@@ -94,7 +112,7 @@ var wrongFiles = []struct{ rule, file, want string }{
 func TestWrongFiles(t *testing.T) {
 	for _, c := range wrongFiles {
 		t.Run(c.rule, func(t *testing.T) {
-			_, err := Parse("f.toml", []byte(c.file), []string{"known"})
+			_, err := Parse("f.toml", []byte(c.file), known)
 			if err == nil {
 				t.Fatal("no error")
 			}

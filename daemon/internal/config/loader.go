@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/milterkit/sdk/daemon/internal/options"
 	"github.com/milterkit/sdk/internal/tomlfile"
 	"github.com/milterkit/sdk/milterkit"
 )
@@ -17,8 +19,9 @@ import (
 // loader turns a document into a Config, and collects what is wrong with it.
 type loader struct {
 	config  *Config
-	natives []string
+	natives Natives
 	errs    Errors
+	child   *options.Schema // of the milter at hand, where it is native
 }
 
 func (l *loader) report(at tomlfile.Place, message string) {
@@ -32,9 +35,6 @@ type key struct {
 	name string
 	set  func(*tomlfile.Field)
 }
-
-// errNotYet is what becomes of a key whose time has not come.
-var errNotYet = errors.New("is not supported by this version yet")
 
 // into returns the setter that reads a value into v.
 func into[T any](l *loader, v *Value[T], read func(*tomlfile.Value) (T, error)) func(*tomlfile.Field) {
@@ -69,12 +69,11 @@ func (l *loader) serverKeys(s *Server) []key {
 
 func (l *loader) milterKeys(m *Milter) []key {
 	duration := tomlfile.Text("30s", parseDuration)
-	notYet := func(f *tomlfile.Field) { l.report(f.At, f.Name+" "+errNotYet.Error()) }
 	return []key{
 		{"name", into(l, &m.Name, tomlfile.Text("opendkim", parseName))},
 		{"use", into(l, &m.Use, tomlfile.Text("greylist", l.parseUse))},
 		{"when", into(l, &m.When, l.readWhen)},
-		{"options", notYet},
+		{"options", func(*tomlfile.Field) {}}, // read when the native child is known
 		{"socket", into(l, &m.Socket, tomlfile.Text("unix:/run/opendkim/opendkim.sock", parseChildSocket))},
 		{"connect_timeout", into(l, &m.ConnectTimeout, duration)},
 		{"command_timeout", into(l, &m.CommandTimeout, duration)},
@@ -143,6 +142,9 @@ func (l *loader) names(section string) []string {
 
 // home returns the section that knows the key, or "".
 func (l *loader) home(name string) string {
+	if l.child != nil && l.child.Has(name) {
+		return "[milter.options]"
+	}
 	for _, section := range []string{"[server]", "[[milter]]"} {
 		if slices.Contains(l.names(section), name) {
 			return section
@@ -171,6 +173,10 @@ func (l *loader) section(name string, t *tomlfile.Value, keys []key) {
 func (l *loader) milter(t *tomlfile.Value) {
 	m := defaultMilter()
 	m.From = l.origin(t.At)
+	if use := t.Field("use"); use != nil {
+		l.child = l.natives[use.Val.Text]
+	}
+	defer func() { l.child = nil }()
 	l.section("[[milter]]", t, l.milterKeys(&m))
 	if t.Field("name") == nil {
 		l.report(t.At, `this milter has no name; add name = "…"`)
@@ -182,7 +188,36 @@ func (l *loader) milter(t *tomlfile.Value) {
 	case socket != nil && use != nil:
 		l.report(use.At, fmt.Sprintf("use: a milter has either socket (line %d) or use, not both", socket.At.Line))
 	}
+	l.options(&m, t.Field("options"))
 	l.config.Milters = append(l.config.Milters, m)
+}
+
+// options takes in the section [milter.options]; f is nil where there is none.
+func (l *loader) options(m *Milter, f *tomlfile.Field) {
+	var t *tomlfile.Value
+	switch {
+	case f == nil:
+	case f.Val.Kind == tomlfile.IsTable:
+		t = f.Val
+	case f.Val.Kind == tomlfile.IsTables:
+		l.report(f.At, "options: there is one section of them: write [milter.options], in single brackets")
+	default:
+		l.report(f.Val.At, fmt.Sprintf("options: this is %s; write a section of its own, [milter.options]", f.Val.Kind))
+	}
+	if l.child == nil {
+		if t != nil && m.Use.V == "" && m.Socket.V != (Socket{}) {
+			l.report(f.At, "options: they are for a native child, which has use instead of socket")
+		}
+		return
+	}
+	before := len(l.errs)
+	m.Options = l.child.Read(t, l.home, l.report)
+	if len(l.errs) > before {
+		return
+	}
+	if err := m.Options.Validate(); err != nil {
+		l.errs = append(l.errs, l.config.ChildFault(m, err)...)
+	}
 }
 
 // checkMilters looks at the milters beside each other.
@@ -245,26 +280,6 @@ func readMaxSessions(v *tomlfile.Value) (int, error) {
 	return int(n), nil
 }
 
-func readSize(v *tomlfile.Value) (Size, error) {
-	if v.Kind != tomlfile.IsInteger {
-		return tomlfile.Text("256MiB", parseSize)(v)
-	}
-	n, err := strconv.ParseInt(strings.ReplaceAll(v.Text, "_", ""), 0, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%s is not a number of bytes", v.Text)
-	}
-	return positiveSize(Size(n))
-}
-
-// readMaxHeader takes a size that is an int on every machine.
-func readMaxHeader(v *tomlfile.Value) (Size, error) {
-	n, err := readSize(v)
-	if err == nil && n > 1<<30 {
-		return 0, errors.New(`a header stays in memory, so this is at most "1GiB"`)
-	}
-	return n, err
-}
-
 func parseChildSocket(spec string) (Socket, error) {
 	s, err := ParseSocket(spec)
 	if err == nil && s.Network == "systemd" {
@@ -297,16 +312,19 @@ func parseStatus(spec string) (Socket, error) {
 }
 
 func (l *loader) parseUse(name string) (string, error) {
-	if slices.Contains(l.natives, name) {
+	if l.natives[name] != nil {
 		return name, nil
 	}
-	if near := tomlfile.DidYouMean(name, l.natives); near != "" {
+	names := slices.Sorted(maps.Keys(l.natives))
+	switch near := tomlfile.DidYouMean(name, names); {
+	case near != "":
 		return "", fmt.Errorf("there is no native child %q%s", name, near)
+	case len(names) == 0:
+		return "", fmt.Errorf("there is no native child %q: this program has none; a milter that runs by itself has a socket instead", name)
+	case len(names) == 1:
+		return "", fmt.Errorf("there is no native child %q; there is %s", name, names[0])
 	}
-	if len(l.natives) > 0 {
-		return "", fmt.Errorf("the native child %q %w; there are %s", name, errNotYet, strings.Join(l.natives, ", "))
-	}
-	return "", fmt.Errorf("the native child %q %w", name, errNotYet)
+	return "", fmt.Errorf("there is no native child %q; there are %s", name, strings.Join(names, ", "))
 }
 
 func parseAction(word string) (milterkit.DefaultAction, error) {

@@ -4,91 +4,40 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/milterkit/sdk/internal/tomlfile"
 )
 
 // A Size is a number of bytes.
-type Size int64
+type Size = tomlfile.Size
 
-// sizeUnits are what a size may end in, the largest first.
-var sizeUnits = []struct {
-	name  string
-	bytes Size
-}{
-	{"GiB", 1 << 30}, {"GB", 1e9}, {"MiB", 1 << 20}, {"MB", 1e6}, {"KiB", 1 << 10}, {"kB", 1e3}, {"B", 1},
+// readSize reads a size that is more than 0.
+func readSize(v *tomlfile.Value) (Size, error) {
+	n, err := tomlfile.ReadSize(v)
+	if err == nil && n <= 0 {
+		err = errors.New(`a size is more than 0, such as "256MiB"`)
+	}
+	return n, err
 }
 
-// String writes the size in the largest unit that divides it.
-func (s Size) String() string {
-	for _, u := range sizeUnits {
-		if s != 0 && s%u.bytes == 0 {
-			return strconv.FormatInt(int64(s/u.bytes), 10) + u.name
-		}
+// readMaxHeader takes a size that is an int on every machine.
+func readMaxHeader(v *tomlfile.Value) (Size, error) {
+	n, err := readSize(v)
+	if err == nil && n > 1<<30 {
+		return 0, errors.New(`a header stays in memory, so this is at most "1GiB"`)
 	}
-	return "0B"
+	return n, err
 }
 
-// parseSize reads "256MiB", "10MB" or a bare number of bytes.
-func parseSize(s string) (Size, error) {
-	digits := strings.TrimLeft(s, "0123456789")
-	number, unit := s[:len(s)-len(digits)], strings.TrimSpace(digits)
-	factor := Size(0)
-	for _, u := range sizeUnits {
-		if strings.EqualFold(unit, u.name) {
-			factor = u.bytes
-		}
-	}
-	if unit == "" {
-		factor = 1
-	}
-	n, err := strconv.ParseInt(number, 10, 64)
-	switch {
-	case number == "" || factor == 0:
-		if unit != "" && number != "" && strings.Contains("kmgKMG", unit) {
-			return 0, fmt.Errorf("%q is not a size; write %q or %q", s, number+strings.ToUpper(unit)+"iB", number+strings.ToUpper(unit)+"B")
-		}
-		return 0, fmt.Errorf(`%q is not a size; write a whole number and a unit, such as "256MiB", "10MB" or "65536B"`, s)
-	case err != nil || n > math.MaxInt64/int64(factor):
-		return 0, fmt.Errorf("%q is more than any computer has", s)
-	}
-	return positiveSize(Size(n) * factor)
-}
-
-func positiveSize(n Size) (Size, error) {
-	if n <= 0 {
-		return 0, errors.New(`a size is more than 0, such as "256MiB"`)
-	}
-	return n, nil
-}
-
-// parseDuration reads "25s" or "4m50s".
+// parseDuration reads a time that is more than 0.
 func parseDuration(s string) (time.Duration, error) {
-	d, err := time.ParseDuration(s)
-	if _, bare := strconv.ParseUint(s, 10, 32); bare == nil {
-		return 0, fmt.Errorf("%q has no unit; for seconds write %q", s, s+"s")
+	d, err := tomlfile.ParseDuration(s)
+	if err == nil && d <= 0 {
+		err = fmt.Errorf(`a time is more than 0, such as "25s"; %q is not`, s)
 	}
-	if err != nil {
-		return 0, fmt.Errorf(`%q is not a time; write numbers with the units h, m, s or ms, such as "25s" or "4m50s"`, s)
-	}
-	if d <= 0 {
-		return 0, fmt.Errorf(`a time is more than 0, such as "25s"; %q is not`, s)
-	}
-	return d, nil
-}
-
-// formatDuration writes "4m", where Duration.String has "4m0s".
-func formatDuration(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
+	return d, err
 }
 
 // parseMode reads the mode of a socket, in octal.

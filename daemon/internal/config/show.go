@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/milterkit/sdk/internal/tomlfile"
 )
 
-// A setting is a value on its way to paper: a string, a bool, an int or a
-// list of strings, as it stands in the file.
+// A setting is a value on its way to paper, of a type that tomlfile.Literal
+// takes.
 type setting struct {
 	key   string
 	value any
@@ -61,8 +63,25 @@ func (m *Milter) settings() section {
 	)
 }
 
+// optionSettings are the options of a native child, those of sections as
+// section.option.
+func (m *Milter) optionSettings() section {
+	if m.Options == nil {
+		return nil
+	}
+	var out section
+	for _, s := range m.Options.Settings() {
+		from := Origin{m.From.File, s.At.Line, s.At.Column}
+		if s.At == (tomlfile.Place{}) {
+			from = Origin{}
+		}
+		out = append(out, setting{s.Option, s.Value, from})
+	}
+	return out
+}
+
 func duration(key string, v Value[time.Duration]) setting {
-	return setting{key, formatDuration(v.V), v.From}
+	return setting{key, tomlfile.FormatDuration(v.V), v.From}
 }
 
 // TOML writes the configuration as a file that can be loaded again. Behind
@@ -74,6 +93,10 @@ func (c *Config) TOML() []byte {
 	for i := range c.Milters {
 		b.WriteString("\n[[milter]]\n")
 		c.Milters[i].settings().toml(&b)
+		if set := c.Milters[i].optionSettings(); len(set) > 0 {
+			b.WriteString("[milter.options]\n")
+			set.toml(&b)
+		}
 	}
 	return b.Bytes()
 }
@@ -82,7 +105,7 @@ func (c *Config) TOML() []byte {
 func (s section) toml(b *bytes.Buffer) {
 	lines, width := make([]string, len(s)), 0
 	for i, v := range s {
-		lines[i] = fmt.Sprintf("%-16s = %s", v.key, tomlValue(v.value))
+		lines[i] = fmt.Sprintf("%-16s = %s", v.key, tomlfile.Literal(v.value))
 		if n := len(lines[i]); n <= 60 {
 			width = max(width, n)
 		}
@@ -99,45 +122,15 @@ func (s section) toml(b *bytes.Buffer) {
 	}
 }
 
-func tomlValue(v any) string {
-	switch v := v.(type) {
-	case string:
-		return tomlString(v)
-	case []string:
-		items := make([]string, len(v))
-		for i := range v {
-			items[i] = tomlString(v[i])
-		}
-		return "[" + strings.Join(items, ", ") + "]"
-	}
-	return fmt.Sprint(v)
-}
-
-// tomlString writes a basic string.
-func tomlString(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case isControl(r):
-			fmt.Fprintf(&b, "\\u%04X", r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
-}
-
 // JSON writes the same for programs: each value is an object of "value" and
 // "from".
 func (c *Config) JSON() ([]byte, error) {
 	milters := make([]section, len(c.Milters))
 	for i := range c.Milters {
 		milters[i] = c.Milters[i].settings()
+		if set := c.Milters[i].optionSettings(); len(set) > 0 {
+			milters[i] = append(milters[i], setting{key: "options", value: set})
+		}
 	}
 	return json.MarshalIndent(struct {
 		Server section   `json:"server"`
@@ -145,14 +138,19 @@ func (c *Config) JSON() ([]byte, error) {
 	}{c.Server.settings(), milters}, "", "  ")
 }
 
-// MarshalJSON writes an object whose keys are in the section's order.
+// MarshalJSON writes an object whose keys are in the section's order; a section
+// within it is an object, too.
 func (s section) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
 	for i, v := range s {
-		content, err := json.Marshal(struct {
+		var object any = struct {
 			Value any    `json:"value"`
 			From  string `json:"from"`
-		}{v.value, v.from.String()})
+		}{v.value, v.from.String()}
+		if inner, ok := v.value.(section); ok {
+			object = inner
+		}
+		content, err := json.Marshal(object)
 		if err != nil {
 			return nil, err
 		}

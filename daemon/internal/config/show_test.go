@@ -61,6 +61,7 @@ func drawConfig(t *rapid.T) *Config {
 		m.Together.V = m.Together.V && i > 0
 		if rapid.Bool().Draw(t, "native") {
 			m.Use, m.Socket = Value[string]{"known", at}, Value[Socket]{}
+			m.Options = known["known"].Read(nil, nil, nil)
 		}
 		c.Milters = append(c.Milters, m)
 	}
@@ -72,9 +73,16 @@ func TestShownIsLoaded(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := drawConfig(t)
 		text := c.TOML()
-		again, err := Parse("f", text, []string{"known"})
+		again, err := Parse("f", text, known)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
+		}
+		for i := range c.Milters {
+			a, b := &c.Milters[i], &again.Milters[i]
+			if a.Options != nil && (b.Options == nil || a.Options.Value() != b.Options.Value()) {
+				t.Fatalf("the options were %v\n%s", a.Options.Value(), again.TOML())
+			}
+			a.Options, b.Options = nil, nil // their places differ
 		}
 		samePlace(reflect.ValueOf(again))
 		if !reflect.DeepEqual(c, again) {
@@ -93,7 +101,9 @@ func samePlace(v reflect.Value) {
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
-		samePlace(v.Elem())
+		if !v.IsNil() {
+			samePlace(v.Elem())
+		}
 	case reflect.Struct:
 		for i := range v.NumField() {
 			samePlace(v.Field(i))
@@ -146,10 +156,11 @@ func FuzzParse(f *testing.F) {
 	for _, c := range wrongConditions[:20] {
 		f.Add([]byte("[[milter]]\nname = \"a\"\nsocket = \"/a\"\nwhen = '''" + c.text + "'''\n"))
 	}
+	f.Add([]byte(native + "hours = {to = 3}\ndelay = \"-1h\"\n"))
 	f.Add([]byte("[server]\nuser = \"\xff\"\n"))
 	f.Add([]byte("[server.x]\n[server]\n[milter.options]\n[[milter]]\nmilter.a.b = {c = [{}, 1]}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := Parse("f", data, []string{"known"})
+		c, err := Parse("f", data, known)
 		if err != nil {
 			var errs Errors
 			if !errors.As(err, &errs) || len(errs) == 0 {
@@ -163,9 +174,14 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		again, err := Parse("f", c.TOML(), []string{"known"})
+		again, err := Parse("f", c.TOML(), known)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, c.TOML())
+		}
+		for i := range c.Milters {
+			if string(again.Milters[i].optionSettings().values()) != string(c.Milters[i].optionSettings().values()) {
+				t.Fatalf("\n%s\n%s", c.TOML(), again.TOML())
+			}
 		}
 		if string(again.Server.settings().values()) != string(c.Server.settings().values()) {
 			t.Fatalf("\n%s\n%s", c.TOML(), again.TOML())

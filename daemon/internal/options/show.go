@@ -1,0 +1,149 @@
+package options
+
+import (
+	"cmp"
+	"encoding"
+	"math"
+	"reflect"
+	"strconv"
+	"time"
+
+	"github.com/milterkit/sdk/internal/tomlfile"
+)
+
+// A Setting is an option and its value: a string, bool, int64, uint64, float64,
+// or a []any or map[string]any of these.
+type Setting struct {
+	Option string         // a dot stands before the name of one in a section
+	At     tomlfile.Place // zero where it is the default
+	Value  any
+}
+
+// Settings returns all options, in the order of the struct, but for pointers that
+// are nil: those are not set.
+func (o *Options) Settings() []Setting {
+	var all []Setting
+	eachOption("", o.schema.fields, o.value, func(path string, v reflect.Value, size bool) {
+		if v.Kind() != reflect.Pointer || !v.IsNil() {
+			all = append(all, Setting{path, o.places[path], plain(v, size)})
+		}
+	})
+	return all
+}
+
+// eachOption calls f for each option of a struct, and of the sections in it.
+func eachOption(path string, fields []field, v reflect.Value, f func(path string, v reflect.Value, size bool)) {
+	for _, known := range fields {
+		at, full := v.Field(known.index), path+known.name
+		if known.section {
+			eachOption(full+".", known.fields, at, f)
+			continue
+		}
+		f(full, at, known.size)
+	}
+}
+
+// plain is a value in the types of a Setting.
+func plain(v reflect.Value, size bool) any {
+	switch t := v.Type(); {
+	case isText(t):
+		return textOf(v)
+	case t == durationType:
+		d, _ := reflect.TypeAssert[time.Duration](v)
+		return tomlfile.FormatDuration(d)
+	case t.Kind() == reflect.Slice:
+		items := make([]any, v.Len())
+		for i := range items {
+			items[i] = plain(v.Index(i), size)
+		}
+		return items
+	case t.Kind() == reflect.Map:
+		table := make(map[string]any, v.Len())
+		for key, item := range v.Seq2() {
+			table[key.String()] = plain(item, size)
+		}
+		return table
+	case size && v.CanInt():
+		return tomlfile.Size(v.Int()).String()
+	case size:
+		return tomlfile.Size(min(v.Uint(), math.MaxInt64)).String()
+	case v.CanInt():
+		return v.Int()
+	case v.CanUint():
+		return v.Uint()
+	case t.Kind() == reflect.Float32: // 0.1, not 0.10000000149011612
+		x, _ := strconv.ParseFloat(strconv.FormatFloat(v.Float(), 'g', -1, 32), 64)
+		return x
+	case v.CanFloat():
+		return v.Float()
+	case t.Kind() == reflect.Bool:
+		return v.Bool()
+	}
+	return v.String()
+}
+
+// textOf is the text of a value that has one, "" where it cannot tell.
+func textOf(v reflect.Value) string {
+	p := v
+	switch {
+	case v.Kind() != reflect.Pointer:
+		p = reflect.New(v.Type())
+		p.Elem().Set(v)
+	case v.IsNil():
+		return ""
+	}
+	text, err := p.Interface().(encoding.TextMarshaler).MarshalText()
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+// example is a right value, as a message names it: the default, where that is
+// something, else one of the kind. It is "" where there is none.
+func example(like reflect.Value, size bool) string {
+	switch t := like.Type(); {
+	case isText(t):
+		if text := textOf(like); text != "" {
+			return tomlfile.Literal(text)
+		}
+		return ""
+	case !like.IsZero():
+		return tomlfile.Literal(plain(like, size))
+	case t == durationType:
+		return `"10s"`
+	case size:
+		return `"10MiB"`
+	case t.Kind() == reflect.String:
+		return `"text"`
+	case t.Kind() == reflect.Bool:
+		return "true"
+	case like.CanFloat():
+		return "0.5"
+	}
+	return "10"
+}
+
+// listExample is example for lists.
+func listExample(like reflect.Value, size bool) string {
+	if like.Len() > 0 && like.Len() <= 3 {
+		return tomlfile.Literal(plain(like, size))
+	}
+	if item := example(reflect.New(like.Type().Elem()).Elem(), size); item != "" {
+		return "[" + item + "]"
+	}
+	return `["…"]`
+}
+
+// tableExample is example for tables.
+func tableExample(like reflect.Value, size bool) string {
+	if like.Len() > 0 && like.Len() <= 3 {
+		return tomlfile.Literal(plain(like, size))
+	}
+	e := reflect.New(like.Type().Elem()).Elem()
+	item := cmp.Or(example(e, size), `"…"`)
+	if e.Kind() == reflect.Slice && !isText(e.Type()) {
+		item = listExample(e, size)
+	}
+	return `{"key" = ` + item + "}"
+}

@@ -1,0 +1,140 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+
+	"github.com/milterkit/sdk/daemon/internal/config"
+	"github.com/milterkit/sdk/daemon/internal/options"
+	"github.com/milterkit/sdk/milterkit"
+)
+
+// A Native is a child in this process that the configuration file can name. Use
+// makes one.
+type Native struct {
+	name   string
+	schema *options.Schema
+	make   func(options any) (milterkit.Child, error)
+	fault  error // the programmer's
+}
+
+// Use adds a native child to the program: a milter with `use = "NAME"` is what
+// newChild makes of its [milter.options]. It is called once for each such milter
+// that is enabled, by serve and by check, without the rights of root. In the log
+// the child is called what the file calls it. If it has a method Close() error,
+// that is called when the program ends.
+//
+// Options is a struct, and defaults are its values where the file says nothing
+// (slices and maps are not copied, so do not change them). Each exported field is
+// an option: a string, bool, integer, float or [time.Duration], a type with the
+// methods UnmarshalText and MarshalText or a pointer to one (nil: not set), a slice
+// of these, a map from string to these, or a struct, which is a section of its own.
+// MaxRcpt is the option max_rcpt; a tag names another: `toml:"max"`. With
+// `toml:",size"` an integer is a number of bytes, which the file can write as
+// "10MiB". A field with `toml:"-"` is none.
+//
+// The file's values are checked against the types. What else is wrong says a
+// method Validate() error of Options, or newChild; see [OptionErrorf]. Where the
+// struct itself will not do, [Main] says so and ends, whatever the command.
+func Use[Options any](name string, defaults Options, newChild func(Options) (milterkit.Child, error)) Native {
+	n := Native{name: name}
+	n.schema, n.fault = options.New(defaults)
+	n.make = func(o any) (milterkit.Child, error) { return newChild(o.(Options)) }
+	if newChild == nil {
+		n.fault = errors.Join(n.fault, errors.New("it has no function that makes it"))
+	}
+	return n
+}
+
+// OptionErrorf returns an error about one option, for a method Validate or the
+// function that makes a child. It is told with the place of that option in the
+// file. An option of a section is named section.option; [errors.Join] takes several
+// such errors. Any error will do that has a method Option() string, the name.
+func OptionErrorf(option, format string, args ...any) error {
+	return &optionError{option, fmt.Errorf(format, args...)}
+}
+
+type optionError struct {
+	option string
+	err    error
+}
+
+func (e *optionError) Error() string  { return e.option + ": " + e.err.Error() }
+func (e *optionError) Unwrap() error  { return e.err }
+func (e *optionError) Option() string { return e.option }
+
+// natives are the native children that `use` can name.
+type natives map[string]Native
+
+var nativeName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// newNatives returns the children by their names. An error is the programmer's.
+func newNatives(list []Native) (natives, error) {
+	all := make(natives, len(list))
+	var errs []error
+	for _, n := range list {
+		switch _, twice := all[n.name]; {
+		case n.fault != nil:
+			errs = append(errs, fmt.Errorf("daemon.Use(%q): %w", n.name, n.fault))
+		case !nativeName.MatchString(n.name):
+			errs = append(errs, fmt.Errorf("daemon.Use(%q): a name has letters, digits, dots and dashes, at most 64", n.name))
+		case twice:
+			errs = append(errs, fmt.Errorf("daemon.Use(%q): there is another child of this name", n.name))
+		}
+		all[n.name] = n
+	}
+	return all, errors.Join(errs...)
+}
+
+// load reads the configuration file.
+func (all natives) load(file string) (*config.Config, error) {
+	known := make(config.Natives, len(all))
+	for name, n := range all {
+		known[name] = n.schema
+	}
+	return config.Load(file, known)
+}
+
+// child makes the native child that a milter of the configuration uses.
+func (all natives) child(c *config.Config, m *config.Milter) (milterkit.Child, error) {
+	child, err := all[m.Use.V].make(m.Options.Value())
+	if err == nil && child == nil {
+		err = errors.New("no child was made")
+	}
+	if err != nil {
+		return nil, c.ChildFault(m, err)
+	}
+	return named{child, m.Name.V}, nil
+}
+
+// named is a child under the name that the configuration gives it.
+type named struct {
+	milterkit.Child
+	name string
+}
+
+func (n named) Name() string { return n.name }
+
+// Close closes the child, where it can be.
+func (n named) Close() error {
+	if c, ok := n.Child.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+// closeChildren closes those children of a server that can be, and returns what
+// they had against it.
+func closeChildren(server *milterkit.Server) error {
+	var errs []error
+	for _, slot := range server.Dispatcher.Slots() {
+		if c, ok := slot.Child.(io.Closer); ok {
+			if err := c.Close(); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", slot.Child.Name(), err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
