@@ -43,7 +43,7 @@ func Use[Options any](name string, defaults Options, newChild func(Options) (mil
 	n.schema, n.fault = options.New(defaults)
 	n.make = func(o any) (milterkit.Child, error) { return newChild(o.(Options)) }
 	if newChild == nil {
-		n.fault = errors.Join(n.fault, errors.New("it has no function that makes it"))
+		n.fault = errors.Join(n.fault, errors.New("there is no function that makes it"))
 	}
 	return n
 }
@@ -76,6 +76,8 @@ func newNatives(list []Native) (natives, error) {
 	var errs []error
 	for _, n := range list {
 		switch _, twice := all[n.name]; {
+		case n.make == nil:
+			errs = append(errs, errors.New("a Native is made by daemon.Use"))
 		case n.fault != nil:
 			errs = append(errs, fmt.Errorf("daemon.Use(%q): %w", n.name, n.fault))
 		case !nativeName.MatchString(n.name):

@@ -128,6 +128,7 @@ func (c *Config) ChildFault(m *Milter, err error) Errors {
 		}
 		errs = append(errs, e)
 	}
+	errs.Sort()
 	return errs
 }
 

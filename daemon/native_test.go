@@ -1,0 +1,127 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/milterkit/sdk/milterkit"
+)
+
+type limits struct {
+	Max  int
+	Each struct{ Hour int }
+}
+
+// A limiter is a native child that can be closed.
+type limiter struct {
+	milterkit.Child
+	close func() error
+}
+
+func (l limiter) Close() error { return l.close() }
+
+// idle is a child that does nothing.
+func idle(name string) milterkit.Child {
+	return milterkit.OnRcpt(name, func(context.Context, *milterkit.Envelope, milterkit.Address) milterkit.Verdict { return milterkit.Continue })
+}
+
+// checked runs check with native children, on milters that follow [server].
+func checked(t *testing.T, milters string, children ...Native) (status int, stdout, stderr string) {
+	t.Helper()
+	file := configFile(t, publicDir(t), milters)
+	var out, errs bytes.Buffer
+	status = run("mine", children, []string{"check", "--config", file}, &out, &errs)
+	return status, out.String(), strings.ReplaceAll(errs.String(), file+":", "")
+}
+
+const twoLimiters = `[[milter]]
+name = "a"
+use = "limit"
+[milter.options]
+max = 5
+[[milter]]
+name = "b"
+use = "limit"
+each = 1
+enabled = false
+`
+
+// The child is made of the options in effect, and closed when the program ends.
+func TestAChildIsMadeOfItsOptions(t *testing.T) {
+	var made []limits
+	closed := 0
+	limit := Use("limit", limits{Max: 100}, func(o limits) (milterkit.Child, error) {
+		made = append(made, o)
+		return limiter{idle("limit"), func() error { closed++; return nil }}, nil
+	})
+	milters := strings.Replace(twoLimiters, "each = 1\n", "", 1)
+	status, stdout, stderr := checked(t, milters, limit)
+	if status != exitOK || len(made) != 1 || made[0].Max != 5 || closed != 1 {
+		t.Errorf("status %d, made %v, closed %d\n%s%s", status, made, closed, stdout, stderr)
+	}
+	made, closed = nil, 0
+	status, _, stderr = checked(t, strings.Replace(milters, "enabled = false\n", "", 1), limit)
+	if status != exitOK || fmt.Sprint(made) != "[{5 {0}} {100 {0}}]" || closed != 2 {
+		t.Errorf("status %d, made %v, closed %d\n%s", status, made, closed, stderr)
+	}
+}
+
+// What the function that makes a child has against it is told in the place it is
+// about.
+func TestWhatAChildHasAgainstItsOptions(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{OptionErrorf("max", "%d is odd", 5), "9:1: max: 5 is odd\n"},
+		{OptionErrorf("each.hour", "how many?"), "7:1: each.hour: how many? (this is the default)\n"},
+		{fmt.Errorf("cannot be: %w", OptionErrorf("max", "%d is odd", 5)), "9:1: max: cannot be: max: 5 is odd\n"},
+		{OptionErrorf("mx", "a slip"), "7:1: limit: mx: a slip\n"},
+		{errors.New("the database is away"), "7:1: limit: the database is away\n"},
+		{errors.Join(errors.New("a"), OptionErrorf("max", "b")), "7:1: limit: a\n9:1: max: b\n"},
+		{nil, "7:1: limit: no child was made\n"},
+	} {
+		limit := Use("limit", limits{}, func(limits) (milterkit.Child, error) { return nil, c.err })
+		status, _, stderr := checked(t, "[[milter]]\nname = \"a\"\nuse = \"limit\"\n[milter.options]\nmax = 5\n", limit)
+		if status != exitConfig || stderr != c.want {
+			t.Errorf("status %d\ngot  %swant %s", status, stderr, c.want)
+		}
+	}
+}
+
+// A key of the milter that is an option of its child is told so.
+func TestAnOptionOutsideOfItsSection(t *testing.T) {
+	limit := Use("limit", limits{}, func(limits) (milterkit.Child, error) { return idle("limit"), nil })
+	status, _, stderr := checked(t, twoLimiters, limit)
+	if want := "13:1: \"each\" does not belong in [[milter]], it belongs under [milter.options]\n"; status != exitConfig || stderr != want {
+		t.Errorf("status %d\ngot  %swant %s", status, stderr, want)
+	}
+}
+
+// A mistake in the program is told whatever the command, all of them at once.
+func TestMistakesInTheProgram(t *testing.T) {
+	fine := func(struct{}) (milterkit.Child, error) { return idle("x"), nil }
+	for _, c := range []struct {
+		children []Native
+		want     string
+	}{
+		{[]Native{Use("x", struct{ C chan int }{}, func(struct{ C chan int }) (milterkit.Child, error) { return nil, nil })},
+			"daemon.Use(\"x\"): struct { C chan int }.C: chan int cannot be read from the file; "},
+		{[]Native{Use("", struct{}{}, fine)}, "daemon.Use(\"\"): a name has letters, digits, dots and dashes, at most 64\n"},
+		{[]Native{Use("x", struct{}{}, fine), Use("x", struct{}{}, fine)}, "daemon.Use(\"x\"): there is another child of this name\n"},
+		{[]Native{Use[struct{}]("x", struct{}{}, nil)}, "daemon.Use(\"x\"): there is no function that makes it\n"},
+		{[]Native{Use("a b", struct{}{}, fine), Use("y", 5, func(int) (milterkit.Child, error) { return nil, nil })},
+			"daemon.Use(\"a b\"): a name has letters, digits, dots and dashes, at most 64\ndaemon.Use(\"y\"): options are a struct; int is none\n"},
+		{[]Native{{}}, "a Native is made by daemon.Use\n"},
+	} {
+		var out, errs bytes.Buffer
+		status := run("mine", c.children, []string{"version"}, &out, &errs)
+		if want := "mine: a mistake in the program: " + c.want; status != exitFault || !strings.HasPrefix(errs.String(), want) || out.Len() > 0 {
+			t.Errorf("status %d\ngot  %swant %s", status, errs.String(), want)
+		}
+	}
+}
