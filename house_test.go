@@ -34,7 +34,7 @@ var allowed = map[string][]string{
 	"milterkit/remote":     {"milterkit", "milterkit/wire", "internal"},
 	"milterkit/gomilter":   {"milterkit", "milterkit/remote", "internal"},
 	"milterkit/mime":       {"milterkit"},
-	"milterkit/miltertest": {"milterkit", "milterkit/wire"},
+	"milterkit/miltertest": {"milterkit", "milterkit/wire", "internal"},
 	"builtin":              {"milterkit"},
 	"daemon":               {"internal", "milterkit", "milterkit/wire", "milterkit/remote", "milterkit/miltertest", "builtin", "bench"},
 	"cmd":                  {"daemon", "builtin"},
