@@ -99,7 +99,7 @@ func TestHookThatDoesNotReturnCostsItsTime(t *testing.T) {
 			return milter.RespContinue, nil
 		}}
 	})}
-	r := inSlot(t, c, milterkit.Slot{ContentTimeout: 200 * time.Millisecond})
+	r := inSlot(t, c, milterkit.Slot{ContentTimeout: 300 * time.Millisecond})
 	r.want(r.results(mailFrom("a@example.org"), mailFrom("bad@example.org"), mailFrom("a@example.org")), "accepted tempfailed accepted")
 	began := time.Now()
 	if err := c.Close(); err == nil || err.Error() != "gomilter: mine: 1 of its sessions have not ended" || time.Since(began) > 5*time.Second {
