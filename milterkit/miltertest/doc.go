@@ -53,6 +53,13 @@
 //	transcriptplay.go     a script, played as Postfix would
 //	transcriptrun.go      Run and Play
 //
+// A [Conformance] looks whether a milter keeps to the protocol:
+//
+//	conform.go       the checks, and what is found
+//	conformcheck.go  sessions, good and broken off
+//	conformodd.go    odd mail and odd clients
+//	conformahead.go  header and body, sent ahead
+//
 // For children that ask for the time, or a name server:
 //
 //	clock.go     a clock that is set
