@@ -26,6 +26,8 @@
 // [Run] and [Play] play scripts that are files, at children in this process or at
 // any milter on a socket: commands, and the answers that are right.
 //
+// [TestChild] looks whether a child keeps to the rules of package milterkit.
+//
 // # Files, in reading order
 //
 //	words.go     names of the commands; text made safe to print
@@ -64,4 +66,21 @@
 //
 //	clock.go     a clock that is set
 //	resolver.go  a resolver that knows a few names
+//
+// [TestChild], the rules for children:
+//
+//	testchild.go       TestChild, and the rules in words
+//	testchildrules.go  how they are tried
+//	testchildcut.go    those about what breaks off, and what goes on at the same time
+//	kit.go             one run of it: what is found, and when to end
+//	kitchild.go        one child under test
+//	kitvisit.go        one session past it, stage by stage
+//	kithooks.go        what stands between the Walk and its hooks
+//	kitedits.go        the edits it asks for
+//	kitcall.go         a function of the child under way: panics, and not returning
+//	kitstacks.go       where its goroutines stand
+//	kitmemory.go       the bytes of a message
+//	kitanswer.go       what it says, and how that is compared
+//	kitletter.go       ordinary mail
+//	kitodd.go          odd mail
 package miltertest

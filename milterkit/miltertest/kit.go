@@ -43,7 +43,8 @@ type kit struct {
 	slow     bool            // one takes too long: the rules after this one are not tried
 	has      []string        // the hooks that the child has, in the order of a session
 	called   map[string]bool // those that were called
-	prompt   bool            // the child's hooks promise to return
+	prompt   bool            // hooks of the child promise to return
+	slack    bool            // hooks of the child do not
 }
 
 // maxFindings is how many findings are told for one rule.
@@ -95,7 +96,7 @@ func (k *kit) try(r *rule, to reporter) {
 		to.Logf("The rule: %s", strings.ReplaceAll(r.why, "\n", " "))
 	}
 	if stop {
-		to.Logf("The rules after this one were not tried: with this child they would take too long.")
+		to.Logf("The rules after this one were not tried. Mend this first: they would only tell of it again, or wait.")
 	}
 }
 

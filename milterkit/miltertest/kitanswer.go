@@ -58,8 +58,9 @@ func (k *kit) expect(what string, a, b answer) expectation {
 	return e
 }
 
-// differs tells where an answer is not the one expected; "": nowhere.
-func (e expectation) differs(got answer) string {
+// differs tells where an answer is not the one expected; "": nowhere. before says
+// when the one was given, after when the other.
+func (e expectation) differs(got answer, before, after string) string {
 	same := func(x, y line) bool { return e.exact && x.exact == y.exact || !e.exact && x.shape == y.shape }
 	if !e.shape || slices.EqualFunc(e.answer, got, same) {
 		return ""
@@ -68,7 +69,7 @@ func (e expectation) differs(got answer) string {
 	for i < len(got) && i < len(e.answer) && same(got[i], e.answer[i]) {
 		i++
 	}
-	return "alone it answers\n" + some(e.answer[i:]) + "\nand here\n" + some(got[i:])
+	return before + " it answers\n" + some(e.answer[i:]) + "\nand " + after + "\n" + some(got[i:])
 }
 
 // some returns the first few lines.

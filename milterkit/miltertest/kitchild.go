@@ -64,7 +64,7 @@ func (s *subject) hooks() (h milterkit.Hooks) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.has = named(&h)
-	k.prompt = k.prompt || h.Prompt
+	k.prompt, k.slack = k.prompt || h.Prompt, k.slack || !h.Prompt
 	return h
 }
 

@@ -3,6 +3,7 @@ package miltertest
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"strings"
 
 	"github.com/milterkit/sdk/milterkit"
@@ -29,6 +30,12 @@ func ordinaryMail(c ChildTest) []*letter {
 	client := c.Client
 	if client.Addr == "" {
 		client.Host, client.Family, client.Addr, client.Port = "mail.example.org", wire.FamilyInet, "192.0.2.7", 40000
+	}
+	if addr, err := netip.ParseAddr(client.Addr); client.Family == 0 && err == nil {
+		client.Family = wire.FamilyInet
+		if addr.Is6() {
+			client.Family = wire.FamilyInet6
+		}
 	}
 	if client.Helo == "" {
 		client.Helo = "mail.example.org"

@@ -35,7 +35,7 @@ type ChildTest struct {
 
 	// Client is who sends the mail, and what macros the MTA knows (Known and
 	// Macros), where the kit does not play another one. Without an Addr it is
-	// mail.example.org [192.0.2.7].
+	// mail.example.org [192.0.2.7]; without a Family that is the address's.
 	Client Client
 
 	// Mails are played besides the kit's own, if the child does its work only

@@ -45,7 +45,7 @@ func goodChildren(t *testing.T) map[string]ChildTest {
 		"one that greylists":         {New: greylists, Remembers: true},
 		"a prompt one":               {New: prompt},
 		"a remote one":               {New: func() milterkit.Child { return behindSocket(t) }},
-		"its own mail": {New: tagging, Client: Client{Host: "mx.example.com", Family: wire.FamilyInet, Addr: "203.0.113.5", Known: map[string]string{"auth_authen": "alice"}},
+		"its own mail": {New: tagging, Client: Client{Host: "mx.example.com", Addr: "203.0.113.5", Known: map[string]string{"auth_authen": "alice"}},
 			Mails: []Mail{{From: "<a@example.com>", To: []Recipient{{Addr: "<b@example.com>"}}, Message: ParseMessage([]byte("Subject: x\n\ny\n"))}}},
 	}
 }

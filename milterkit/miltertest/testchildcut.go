@@ -11,8 +11,18 @@ import (
 )
 
 // stopsWhenAsked cancels the ctx of each hook, before it is called and while it is
-// under way. A message after that must be as good as any.
+// under way.
 func (k *kit) stopsWhenAsked() {
+	k.eachCut(func(s *subject, l *letter, c *cut) {
+		v := s.visit(l, func(v *visit) { v.cut = c })
+		v.greet()
+		v.message(l)
+		v.close()
+	})
+}
+
+// eachCut gives all hooks that can be cut, each with a new child and a letter.
+func (k *kit) eachCut(try func(*subject, *letter, *cut)) {
 	s := k.subject()
 	if k.over() {
 		return
@@ -31,60 +41,61 @@ func (k *kit) stopsWhenAsked() {
 				if k.over() {
 					return
 				}
-				k.cutHook(s, l, &cut{hook: hook, before: before})
+				try(s, l, &cut{hook: hook, before: before})
 			}
 		}
 	}
 }
 
-// cutHook cancels the ctx of one hook, and sends another message.
-func (k *kit) cutHook(s *subject, l *letter, c *cut) {
-	v := s.visit(l, func(v *visit) { v.cut = c; v.shared = true })
-	defer v.close()
-	v.greet()
-	v.send(l, milterkit.StageMessage)
-	v.reset()
-	if !c.done || c.hook == "Connect" || c.hook == "Helo" {
-		return
-	}
-	v.cut = nil
-	next := k.letters[1]
-	v.message(next)
-	k.compare(v, next, "after cut "+c.hook, fmt.Sprintf("When %s has been stopped by its ctx, the next message of the session is answered otherwise. Set back in Reset what belongs to one message, also that it was stopped.", c.hook))
-}
-
-// abortAtEachStage breaks messages off, in three ways, and sends another.
+// abortAtEachStage breaks messages off, in three ways, and sends another. Then it
+// does so with messages of which a hook is stopped.
 func (k *kit) abortAtEachStage() {
-	const forgets = "When the client has broken a message off after %s (%s), the next one is answered otherwise: something of the first is still there. Set it back in Reset."
 	for _, at := range stageOrder[2:] {
-		for i, how := range []string{"with RSET", "with another HELO", "by hanging up"} {
+		for _, how := range []string{"with RSET", "with another HELO", "by hanging up"} {
 			for _, l := range k.letters {
 				s := k.subject()
 				if k.over() {
 					return
 				}
-				v := s.visit(l, nil)
-				v.greet()
-				v.send(l, at)
-				switch i {
-				case 0:
-					v.reset()
-				case 1:
-					v.ended, v.said = v.refused, nil
-					v.step(v.client, milterkit.StageHelo)
-					v.reset()
-				case 2:
-					v.close()
-					v = s.visit(l, nil)
-					v.greet()
-				}
-				next := k.letters[0]
-				v.message(next)
-				k.compare(v, next, "abort", fmt.Sprintf(forgets, at, how))
-				v.close()
+				k.abort(s, l, at, how)
 			}
 		}
 	}
+	k.eachCut(func(s *subject, l *letter, c *cut) {
+		v := s.visit(l, func(v *visit) { v.cut = c })
+		defer v.close()
+		v.greet()
+		v.message(l)
+		if !c.done || c.hook == "Connect" || c.hook == "Helo" {
+			return
+		}
+		v.cut = nil
+		v.message(k.letters[1])
+		k.compare(v, k.letters[1], "abort", fmt.Sprintf("When %s has been stopped by its ctx, the next message of the session is answered otherwise. Set back in Reset what belongs to one message, also that it was stopped.", c.hook))
+	})
+}
+
+// abort breaks a message off.
+func (k *kit) abort(s *subject, l *letter, at milterkit.Stage, how string) {
+	v := s.visit(l, nil)
+	v.greet()
+	v.send(l, at)
+	switch how {
+	case "with another HELO":
+		v.ended, v.said = v.refused, nil
+		v.step(v.client, milterkit.StageHelo)
+		v.reset()
+	case "by hanging up":
+		v.close()
+		v = s.visit(l, nil)
+		v.greet()
+	default:
+		v.reset()
+	}
+	next := k.letters[0]
+	v.message(next)
+	k.compare(v, next, "abort", fmt.Sprintf("When the client has broken a message off after %s (%s), the next one is answered otherwise: something of the first is still there. Set it back in Reset.", at, how))
+	v.close()
 }
 
 // interleaveFor is how long sessions are interleaved.
@@ -205,11 +216,11 @@ func (k *kit) noGoroutineLeft() {
 		round()
 	}
 	if many, list := s.settle(few, time.Second); many >= few+rounds && !k.over() {
-		k.fault("leak", "%d goroutines are left of sessions that are over, and it was %d before the last few: they get more and more. End them when the ctx of the hook is done, or in Close of the session. One stands here:\n%s", many, few, most(list).text)
+		k.fault("leak", "Goroutines are left of sessions that are over, and get more and more: %d, and %d a few sessions before. End them when the ctx of the hook is done, or in Close of the session. One stands here:\n%s", many, few, most(list).text)
 	}
 	s.close()
 	if n, list := s.settle(0, time.Second); s.shut && n > 0 && !k.over() {
-		k.fault("leak", "%d goroutines are left when the child is closed. Have Close end them, and wait for them. One stands here:\n%s", n, most(list).text)
+		k.fault("leak", "Goroutines are left when the child is closed: %d. Have Close end them, and wait for them. One stands here:\n%s", n, most(list).text)
 	}
 }
 
@@ -243,7 +254,7 @@ func (k *kit) promptKeepsItsWord() {
 		return
 	}
 	h := s.hooks()
-	if !h.Prompt {
+	if k.slack {
 		k.fault("prompt", "Some sessions' hooks are Prompt and some are not: a Dispatcher goes by what the last ones said.")
 	}
 	for _, hook := range append(named(&h), "") {

@@ -57,7 +57,7 @@ func (k *kit) compare(v *visit, l *letter, key, why string) {
 	if k.Remembers || k.over() {
 		return
 	}
-	if diff := k.alone(l).differs(append(v.greeted[:len(v.greeted):len(v.greeted)], v.said...)); diff != "" && !k.over() {
+	if diff := k.alone(l).differs(append(v.greeted[:len(v.greeted):len(v.greeted)], v.said...), "alone", "here"); diff != "" && !k.over() {
 		k.fault(key, "%s\nTo %s %s", why, l.name, diff)
 	}
 }
@@ -87,8 +87,8 @@ func (k *kit) cutBodies() {
 	cut.name, cut.body = "a short mail whose body comes byte by byte", bytewise(whole.body)
 	a, b := k.alone(whole), k.alone(&cut)
 	a.exact = a.exact && b.exact
-	if diff := a.differs(b.answer); b.shape && diff != "" {
-		k.fault("cut", "The answer depends on where the body is cut: keep what a piece ends with (half a line, half a word, a CR) for the next. To the same mail in one piece %s", diff)
+	if diff := a.differs(b.answer, "in one piece", "in many"); b.shape && diff != "" {
+		k.fault("cut", "The answer depends on where the body is cut: keep what a piece ends with (half a line, half a word, a CR) for the next. To the same mail %s", diff)
 	}
 }
 
@@ -149,12 +149,12 @@ func (k *kit) keepsNothing() {
 		return
 	}
 	for i, l := range k.inARow() {
-		if diff := k.expect(l.name, a[i], b[i]).differs(got[i]); diff != "" {
+		if diff := k.expect(l.name, a[i], b[i]).differs(got[i], "while the bytes of that stay", "when they are lost"); diff != "" {
 			hint := ""
 			if got[i].poisoned() {
 				hint = " (the bytes \\xdb stand for memory that is lost)"
 			}
-			k.fault("keeps", "It keeps the bytes of a message past Reset, or a piece of the body past the call of Body: copy what you need for longer with bytes.Clone, or string.%s\nTo %s, after other mail, while those bytes are still there %s", hint, l.name, diff)
+			k.fault("keeps", "It keeps the bytes of a message past Reset, or a piece of the body past the call of Body: copy what you need for longer with bytes.Clone, or string.%s\nTo %s, after other mail, %s", hint, l.name, diff)
 			return
 		}
 	}
