@@ -26,7 +26,7 @@ const (
 	long = 10 * time.Second
 
 	// forever is how long one that has been asked to stop is waited for.
-	forever = 2 * time.Second
+	forever = time.Second
 )
 
 // wait waits until done is closed, d at most, and reports whether it was.

@@ -99,7 +99,7 @@ func (k *kit) abort(s *subject, l *letter, at milterkit.Stage, how string) {
 }
 
 // interleaveFor is how long sessions are interleaved.
-const interleaveFor = time.Second
+const interleaveFor = 500 * time.Millisecond
 
 // sessionsAtOnce plays two sessions in every way in which their commands can come
 // one between the other's, then many at the same time.
@@ -215,11 +215,11 @@ func (k *kit) noGoroutineLeft() {
 	for range rounds {
 		round()
 	}
-	if many, list := s.settle(few, time.Second); many >= few+rounds && !k.over() {
+	if many, list := s.settle(few, soonEnough); many >= few+rounds && !k.over() {
 		k.fault("leak", "Goroutines are left of sessions that are over, and get more and more: %d, and %d a few sessions before. End them when the ctx of the hook is done, or in Close of the session. One stands here:\n%s", many, few, most(list).text)
 	}
 	s.close()
-	if n, list := s.settle(0, time.Second); s.shut && n > 0 && !k.over() {
+	if n, list := s.settle(0, soonEnough); s.shut && n > 0 && !k.over() {
 		k.fault("leak", "Goroutines are left when the child is closed: %d. Have Close end them, and wait for them. One stands here:\n%s", n, most(list).text)
 	}
 }
