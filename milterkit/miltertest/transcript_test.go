@@ -99,7 +99,10 @@ func TestPlayIsAsPostfix(t *testing.T) {
 		On: map[byte][]Answer{
 			wire.CmdMail: {{If: "early@", Verdict: Accept}},
 			wire.CmdBody: {{Verdict: Skip}},
-			wire.CmdEOM:  {{Message: 2, Edits: []Edit{AddHeader("X-Seen", "yes"), ReplaceBody(strings.Repeat("x", 300))}, Text: "550-5.7.1 one\r\n550 5.7.1 two"}},
+			wire.CmdEOM: {
+				{Message: 2, Edits: []Edit{ReplaceBody(strings.Repeat("x", 300)), AddHeader("X-Seen", "yes")}},
+				{Message: 3, Edits: []Edit{AddHeader("X-Seen", "in vain")}, Text: "550-5.7.1 one\r\n550 5.7.1 two"},
+			},
 		},
 	}}
 	addr, err := f.Start("unix", filepath.Join(t.TempDir(), "sock"))
@@ -127,6 +130,10 @@ func TestPlayIsAsPostfix(t *testing.T) {
 > eom
 < add header X-Seen: yes
 < replace body, 300 bytes
+< continue
+> mail <refused@example.org>
+> rcpt <bob@example.net>
+> eom
 < 550-5.7.1 one / 550 5.7.1 two
 `)
 	Play(t, file, "unix", addr)
@@ -134,10 +141,12 @@ func TestPlayIsAsPostfix(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"connect mx.example.org 6 2001:db8::7 0", "mail <early@example.org>", "abort", "mail <late@example.org>", "rcpt <bob@example.net>",
-		"data", "header Subject:seen", "eoh", "body 65535 bytes, sha256 f2e31b12", "eom", "abort", "quit"}
+		"data", "header Subject:seen", "eoh", "body", "eom", "abort", "mail <refused@example.org>", "rcpt <bob@example.net>", "data", "eoh", "eom", "abort", "quit"}
 	saw := f.Saw()
-	if len(saw) > 8 {
-		saw[8], want[8] = word(saw[8]), word(want[8])
+	for i, line := range saw {
+		if strings.HasPrefix(line, "body ") {
+			saw[i] = "body"
+		}
 	}
 	if d := cmp.Diff(want, saw); d != "" {
 		t.Error(d)

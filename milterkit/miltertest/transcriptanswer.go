@@ -176,6 +176,9 @@ func (x *exchange) difference(got []given) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "      > %s\n", x.text)
 	for _, l := range compare(x.wanted(), got) {
+		if l.text == anything {
+			continue // it is never what is wrong
+		}
 		fmt.Fprintf(&b, "    %c < %s\n", l.sign, l.text)
 	}
 	return b.String()

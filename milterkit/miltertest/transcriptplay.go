@@ -199,6 +199,9 @@ func (k *talk) command(c *command) ([]given, error) {
 		return nil, err
 	}
 	k.settle(c.cmd, r)
+	if r.Refused() || r.Kind == Discard {
+		edits = nil // they do not count, and milterkit does not hand them on
+	}
 	return append(givenEdits(edits), givenReply(r)), nil
 }
 

@@ -53,7 +53,7 @@ const updateVariable = "MILTERTEST_UPDATE"
 // is one with continue. That holds too where the filter accepts, skips, or does not
 // want to see the command, as the client notices no difference: one script serves
 // for a filter alone and behind milterkit. After a refusal the rest of what was
-// refused has the same answer.
+// refused has the same answer; edits that go with one do not count, and are not shown.
 //
 // With MILTERTEST_UPDATE=1 in the environment the answers in the file are written
 // anew instead, those that hold stay as they are. So they are by `go test -update`
