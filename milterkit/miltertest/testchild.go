@@ -65,7 +65,7 @@ that session. Give every wait the ctx: select { case x := <-c: … case <-ctx.Do
 http.NewRequestWithContext, net.Dialer.DialContext, db.QueryContext. A connection that knows no ctx is woken by
 context.AfterFunc(ctx, func() { conn.SetDeadline(time.Now()) }).`, (*kit).stopsWhenAsked},
 	{"OddMail", `All mail that an MTA lets in comes to a child: without header or body, with empty values, NULs and 8-bit,
-very long fields, thousands of them, no recipient twice the same. Each gets a verdict; a panic or a Fail puts mail off that
+very long fields, thousands of them, a thousand recipients, one recipient twice. Each gets a verdict; a panic or a Fail puts mail off that
 comes again and again.`, (*kit).oddMail},
 	{"EditsApply", `A message is changed with the *Edits given to Message, before that returns. Names of fields are printable
 ASCII without space and colon; addresses are one line; positions are not negative. A new body stays as it is until Reset.`, (*kit).editsApply},
