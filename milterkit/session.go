@@ -22,7 +22,7 @@ const (
 // A Session is what is known of the SMTP client so far. Its strings are safe
 // to keep.
 type Session struct {
-	ID     uint64 // unique in this process; stands in every log line
+	ID     uint64 // no other session of the Dispatcher has it; stands in every log line
 	Host   string // the client's name as the MTA found it, or "[192.0.2.1]"
 	Family Family // zero before Connect
 	Addr   string // the address as it came: "192.0.2.1", "IPv6:2001:db8::1", a path
