@@ -177,6 +177,8 @@ func TestConformFindsWhatOnlySomeSessionsShow(t *testing.T) {
 		"actions that were not offered": {Script{Actions: wire.ActAddHeader, Stubborn: true}, Broken, "an MTA that offers nothing", "asks for actions"},
 		"an action that was not negotiated": {Script{Actions: wire.ActQuarantine, On: map[byte][]Answer{wire.CmdEOM: {{Edits: []Edit{AddHeader("A", "b")}}}}},
 			Broken, "an answer to each command", "the action was not negotiated"},
+		"an answer where none was promised": {Script{Steps: wire.NoReplyHelo, On: map[byte][]Answer{wire.CmdHelo: {{Always: true}}}},
+			Broken, "an answer to each command", "after helo: milter protocol: CONTINUE: nobody asked for it"},
 		"a second message":    {on(wire.CmdMail, with(closes, func(a *Answer) { a.Message = 2 })), Broken, "three messages", "message 2"},
 		"the null sender":     {on(wire.CmdMail, with(closes, func(a *Answer) { a.If = "mail <>" })), Broken, "odd: the null sender", "has closed the connection"},
 		"many recipients":     {on(wire.CmdRcpt, with(closes, func(a *Answer) { a.Nth = 900 })), Broken, "odd: 1000 recipients", "has closed the connection"},
