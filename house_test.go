@@ -38,7 +38,7 @@ var allowed = map[string][]string{
 	"builtin":              {"milterkit"},
 	"daemon":               {"internal", "milterkit", "milterkit/wire", "milterkit/remote", "milterkit/miltertest", "builtin", "bench"},
 	"cmd":                  {"daemon", "builtin"},
-	"examples":             {"milterkit", "milterkit/remote", "milterkit/gomilter", "milterkit/miltertest", "builtin"},
+	"examples":             {"milterkit", "milterkit/remote", "milterkit/gomilter", "milterkit/mime", "milterkit/miltertest", "builtin"},
 	"bench":                {"internal", "milterkit", "milterkit/wire", "milterkit/remote", "milterkit/miltertest", "builtin"},
 	"bench/peers":          {"bench", "test", "milterkit", "milterkit/wire", "milterkit/gomilter"},
 	"test":                 {},

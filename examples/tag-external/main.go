@@ -1,0 +1,53 @@
+// Tag-external marks the subject of mail that comes from outside.
+package main
+
+import (
+	"context"
+	"flag"
+	"log"
+	"net"
+	"strings"
+
+	"github.com/milterkit/sdk/milterkit"
+	"github.com/milterkit/sdk/milterkit/mime"
+)
+
+// tagExternal puts the tag before the subject as it came: encoded words stay valid.
+func tagExternal(tag string) milterkit.Child {
+	return milterkit.NewChild("tag-external", func() milterkit.Hooks {
+		return milterkit.Hooks{
+			Mail: func(_ context.Context, e *milterkit.Envelope) milterkit.Verdict {
+				if e.AuthUser() != "" || local(e.Session) {
+					return milterkit.Accept // no more of this message, for this child
+				}
+				return milterkit.Continue
+			},
+			Message: func(_ context.Context, m *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
+				if !strings.Contains(mime.Text(m, "Subject"), tag) {
+					e.SetHeader("Subject", strings.TrimSpace(tag+" "+m.Get("Subject")))
+				}
+				return milterkit.Continue
+			},
+		}
+	})
+}
+
+// local reports whether the client is this machine, or one of the same network.
+func local(s *milterkit.Session) bool {
+	ip := s.Client().Addr()
+	return s.Family == milterkit.FamilyUnix || ip.IsLoopback() || ip.IsPrivate()
+}
+
+func main() {
+	listen := flag.String("listen", "127.0.0.1:8890", "where the mail server finds it")
+	flag.Parse()
+	chain, err := milterkit.NewDispatcher(milterkit.Slot{Child: tagExternal("[EXT]")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", *listen)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Fatal((&milterkit.Server{Dispatcher: chain}).Serve(ln))
+}
