@@ -16,7 +16,7 @@ func TestAnswers(t *testing.T) {
 		"10.2.0.192.list.example.org": {Silent: true},
 	}}
 	miltertest.Run(t, "testdata/listed.txt",
-		milterkit.Slot{Child: hold(), When: listed(r, "list.example.org"), CommandTimeout: 200 * time.Millisecond})
+		milterkit.Slot{Child: hold(), When: listed(r, "list.example.org"), CommandTimeout: 300 * time.Millisecond})
 	if q := r.Queries(); len(q) != 4 {
 		t.Errorf("asked %v, want one query for each client with an IPv4 address", q)
 	}

@@ -39,7 +39,7 @@ func TestAnswers(t *testing.T) {
 	child := policy(service(t))
 	for script, action := range map[string]milterkit.DefaultAction{
 		"testdata/closed.txt": milterkit.DefaultTempFail, "testdata/open.txt": milterkit.DefaultAccept} {
-		miltertest.Run(t, script, milterkit.Slot{Child: child, CommandTimeout: 200 * time.Millisecond, DefaultAction: action})
+		miltertest.Run(t, script, milterkit.Slot{Child: child, CommandTimeout: 300 * time.Millisecond, DefaultAction: action})
 	}
 }
 
