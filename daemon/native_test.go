@@ -26,7 +26,9 @@ func (l limiter) Close() error { return l.close() }
 
 // idle is a child that does nothing.
 func idle(name string) milterkit.Child {
-	return milterkit.OnRcpt(name, func(context.Context, *milterkit.Envelope, milterkit.Address) milterkit.Verdict { return milterkit.Continue })
+	return milterkit.OnRcpt(name, func(context.Context, *milterkit.Envelope, milterkit.Address) milterkit.Verdict {
+		return milterkit.Continue
+	})
 }
 
 // checked runs check with native children, on milters that follow [server].

@@ -50,6 +50,7 @@ package milterkit
 
 // Reading order: the files, top to bottom as a message goes through the house:
 //
+//	listen.go      the shortest way to serve
 //	server.go      the sockets: accept, Shutdown, Close
 //	limits.go      places for sessions and connections, and what if there is none
 //	conn.go        one MTA connection, and the memory of its messages

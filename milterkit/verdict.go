@@ -3,6 +3,8 @@ package milterkit
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 )
 
 // A Verdict is a child's answer. The zero Verdict is Continue: no news is
@@ -103,6 +105,27 @@ func (v Verdict) Kind() Kind { return v.kind }
 // Text returns the SMTP reply, its lines joined by CRLF, or "" where the words
 // are left to the MTA.
 func (v Verdict) Text() string { return v.reply }
+
+// SMTP returns the reply that refuses, with an enhanced status code before the
+// text where there is one; lines are joined by LF. Where the words are left to the
+// MTA they are Postfix's. code is 0 where nothing is refused.
+func (v Verdict) SMTP() (code int, text string) {
+	reply := v.reply
+	switch {
+	case v.kind != KindReject && v.kind != KindTempFail:
+		return 0, ""
+	case reply == "" && v.kind == KindReject:
+		reply = "550 5.7.1 Command rejected"
+	case reply == "":
+		reply = "451 4.7.1 Service unavailable - try again later"
+	}
+	var lines []string
+	for line := range strings.SplitSeq(reply, "\r\n") {
+		lines = append(lines, line[min(4, len(line)):])
+	}
+	code, _ = strconv.Atoi(reply[:3]) // it was checked when the verdict was made
+	return code, strings.Join(lines, "\n")
+}
 
 // Err returns the reason of a [Fail], else nil.
 func (v Verdict) Err() error { return v.err }

@@ -1,8 +1,11 @@
 package milterkit
 
 import (
+	"cmp"
 	"context"
 	"iter"
+	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -151,6 +154,25 @@ func (w *Walk) Connect(ctx context.Context, host string, family Family, addr str
 	w.connected = true
 	w.begin(ctx, StageConnect)
 	return w.each(func(p *part) Verdict { return p.connectOrHelo(StageConnect) })
+}
+
+// ConnectAddr is Connect with an address of package net. An empty host is made of
+// the address: "[192.0.2.1]".
+func (w *Walk) ConnectAddr(ctx context.Context, host string, client net.Addr) Verdict {
+	family, addr, port := FamilyUnknown, "", uint16(0)
+	if at, err := netip.ParseAddrPort(client.String()); err == nil {
+		ip := at.Addr().Unmap().WithZone("")
+		family, addr, port = FamilyInet, ip.String(), at.Port()
+		if ip.Is6() {
+			family = FamilyInet6
+		}
+	} else if client.Network() == "unix" {
+		family, addr = FamilyUnix, client.String()
+	}
+	if host == "" && family != FamilyUnix {
+		host = "[" + addr + "]"
+	}
+	return w.Connect(ctx, cmp.Or(host, "localhost"), family, addr, port)
 }
 
 // Helo tells of a HELO or EHLO. It ends a message that is under way.

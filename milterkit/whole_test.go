@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -194,5 +195,52 @@ func TestReports(t *testing.T) {
 	}
 	if !slices.Equal(reports, want) {
 		t.Errorf("\n%s\nwant\n%s", strings.Join(reports, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// A mail server that is no milter's MTA has the reply as SMTP has it.
+func TestReplyInSMTP(t *testing.T) {
+	for _, c := range []struct {
+		v    milterkit.Verdict
+		code int
+		text string
+	}{
+		{milterkit.Continue, 0, ""},
+		{milterkit.Accept, 0, ""},
+		{milterkit.Discard, 0, ""},
+		{milterkit.Reject("5.7.1 no"), 550, "5.7.1 no"},
+		{milterkit.Reject("no"), 550, "no"},
+		{milterkit.Reject(""), 550, "5.7.1 Command rejected"},
+		{milterkit.TempFail(""), 451, "4.7.1 Service unavailable - try again later"},
+		{milterkit.Reply(452, "4.5.3 one", "4.5.3 two"), 452, "4.5.3 one\n4.5.3 two"},
+		{milterkit.Reply(421), 421, ""},
+	} {
+		if code, text := c.v.SMTP(); code != c.code || text != c.text {
+			t.Errorf("%v: %d %q, want %d %q", c.v, code, text, c.code, c.text)
+		}
+	}
+}
+
+func TestConnectAddr(t *testing.T) {
+	for _, c := range []struct {
+		host   string
+		client net.Addr
+		want   string
+	}{
+		{"", &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 25}, "[192.0.2.1] 192.0.2.1:25"},
+		{"mx.example.org", &net.TCPAddr{IP: net.ParseIP("::ffff:192.0.2.1"), Port: 25}, "mx.example.org 192.0.2.1:25"},
+		{"", &net.TCPAddr{IP: net.ParseIP("2001:db8::1"), Port: 25, Zone: "eth0"}, "[2001:db8::1] [2001:db8::1]:25"},
+		{"", &net.UnixAddr{Net: "unix", Name: "/run/x"}, "localhost invalid AddrPort"},
+	} {
+		d, err := milterkit.NewDispatcher()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := d.Walk(milterkit.AllActions)
+		w.ConnectAddr(t.Context(), c.host, c.client)
+		if got := w.Session().Host + " " + w.Session().Client().String(); got != c.want {
+			t.Errorf("%v: %q, want %q", c.client, got, c.want)
+		}
+		w.Close()
 	}
 }

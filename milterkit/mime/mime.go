@@ -51,12 +51,16 @@ func Parts(m *milterkit.Message) iter.Seq2[Part, error] {
 	}
 }
 
-// Text returns the first value of the named field as a person reads it: encoded
-// words are decoded, as far as their charset is known, and folds taken out.
-func Text(m *milterkit.Message, name string) string {
+// Text returns the first value of the named field as a person reads it.
+func Text(m *milterkit.Message, name string) string { return Decode([]byte(m.Get(name))) }
+
+// Decode returns the value of a field as a person reads it: encoded words are
+// decoded, as far as their charset is known, and folds taken out. (A message may have
+// several fields of one name; see [milterkit.Message.Header].)
+func Decode(value []byte) string {
 	var h message.Header
-	h.Set(name, strings.ReplaceAll(m.Get(name), "\n", ""))
-	text, _ := h.Text(name) // with an error it is the text as it came
+	h.Set("Text", strings.TrimSpace(strings.ReplaceAll(string(value), "\n", "")))
+	text, _ := h.Text("Text") // with an error it is the text as it came
 	return text
 }
 
@@ -137,13 +141,7 @@ func filename(e *message.Entity, params map[string]string) string {
 	if name == "" {
 		name = params["name"]
 	}
-	// Many programs encode it as a header's text, which RFC 2047 forbids there.
-	var h message.Header
-	h.Set("Name", name)
-	if text, err := h.Text("Name"); err == nil {
-		return text
-	}
-	return name
+	return Decode([]byte(name)) // many programs encode it so, which RFC 2047 forbids there
 }
 
 func join(path []int) string {

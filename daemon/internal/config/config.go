@@ -134,7 +134,7 @@ func (c *Config) ChildFault(m *Milter, err error) Errors {
 
 func defaultServer() Server {
 	return Server{
-		Listen:          Value[[]Socket]{V: []Socket{{"unix", "/run/milterkit/milterkit.sock"}}},
+		Listen:          Value[[]Socket]{V: []Socket{{Network: "unix", Addr: "/run/milterkit/milterkit.sock"}}},
 		SocketMode:      Value[fs.FileMode]{V: 0o660},
 		SocketGroup:     Value[string]{V: "mail"},
 		User:            Value[string]{V: "milterkit"},

@@ -168,11 +168,11 @@ enabled = false
 	}
 	s := c.Server
 	if s.SocketMode.V != fs.FileMode(0o600) || s.MaxMemory.V != 10e6 || s.MaxHeader.V != 65536 ||
-		s.ShutdownTimeout.V != 1500*time.Millisecond || s.Status.V != (Socket{"tcp", "[::1]:8891"}) || len(s.Listen.V) != 3 {
+		s.ShutdownTimeout.V != 1500*time.Millisecond || s.Status.V != (Socket{Network: "tcp", Addr: "[::1]:8891"}) || len(s.Listen.V) != 3 {
 		t.Errorf("got %+v", s)
 	}
 	m := c.Milters[1]
-	if m.Socket.V != (Socket{"tcp", "localhost:26"}) || m.DefaultAction.V != milterkit.DefaultQuarantine || m.When.V != "authenticated && !local" || m.Pipeline.V || !m.Together.V || m.Enabled.V {
+	if m.Socket.V != (Socket{Network: "tcp", Addr: "localhost:26"}) || m.DefaultAction.V != milterkit.DefaultQuarantine || m.When.V != "authenticated && !local" || m.Pipeline.V || !m.Together.V || m.Enabled.V {
 		t.Errorf("got %+v", m)
 	}
 	if got := m.Name.From.String(); got != "f:22" {

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/milterkit/sdk/daemon/internal/options"
+	"github.com/milterkit/sdk/internal/socket"
 	"github.com/milterkit/sdk/internal/tomlfile"
 	"github.com/milterkit/sdk/milterkit"
 )
@@ -295,7 +296,7 @@ func parseStatus(spec string) (Socket, error) {
 	}
 	host, port, err := net.SplitHostPort(spec)
 	scheme, _, _ := strings.Cut(spec, ":")
-	if err != nil || slices.Contains(socketSchemes, scheme) {
+	if err != nil || socket.IsScheme(scheme) {
 		s, err := ParseSocket(spec)
 		if err != nil {
 			return Socket{}, fmt.Errorf(`%w; for the status page also "127.0.0.1:8891" will do`, err)
@@ -303,12 +304,12 @@ func parseStatus(spec string) (Socket, error) {
 		return s, nil
 	}
 	if host == "" {
-		return parseInet(port, false)
+		return ParseSocket("inet:" + port)
 	}
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	return parseInet(host+":"+port, false)
+	return ParseSocket("inet:" + host + ":" + port)
 }
 
 func (l *loader) parseUse(name string) (string, error) {

@@ -22,9 +22,9 @@ func drawConfig(t *rapid.T) *Config {
 	at := Origin{"f", 1, 1}
 	sockets := rapid.Custom(func(t *rapid.T) Socket {
 		return rapid.SampledFrom([]Socket{
-			{"unix", "/" + rapid.StringMatching(`[a-z"\\ #é]{1,20}`).Draw(t, "path") + "x"},
-			{"tcp", fmt.Sprintf("127.0.0.1:%d", rapid.IntRange(1, 65535).Draw(t, "port"))},
-			{"tcp", "[::1]:9"}, {"tcp6", "mx:9"},
+			{Network: "unix", Addr: "/" + rapid.StringMatching(`[a-z"\\ #é]{1,20}`).Draw(t, "path") + "x"},
+			{Network: "tcp", Addr: fmt.Sprintf("127.0.0.1:%d", rapid.IntRange(1, 65535).Draw(t, "port"))},
+			{Network: "tcp", Addr: "[::1]:9"}, {Network: "tcp6", Addr: "mx:9"},
 		}).Draw(t, "socket")
 	})
 	span := func(name string) Value[time.Duration] {
@@ -43,7 +43,7 @@ func drawConfig(t *rapid.T) *Config {
 		StageTimeout:   span("stage"),
 		MessageTimeout: span("message"), ShutdownTimeout: span("shutdown"),
 		Log:    Value[string]{rapid.SampledFrom([]string{"stderr", "syslog"}).Draw(t, "log"), at},
-		Status: Value[Socket]{rapid.SampledFrom([]Socket{{}, {"tcp", "127.0.0.1:70"}, {"unix", "/s"}}).Draw(t, "status"), at},
+		Status: Value[Socket]{rapid.SampledFrom([]Socket{{}, {Network: "tcp", Addr: "127.0.0.1:70"}, {Network: "unix", Addr: "/s"}}).Draw(t, "status"), at},
 	}}
 	if slices.Contains(c.Server.Listen.V, c.Server.Status.V) {
 		c.Server.Status.V = Socket{} // it can not be both
@@ -52,7 +52,7 @@ func drawConfig(t *rapid.T) *Config {
 		m := Milter{
 			From:           at,
 			Name:           Value[string]{fmt.Sprintf("%s%d", rapid.StringMatching(`[a-zé._-]{0,9}`).Draw(t, "name"), i), at},
-			Socket:         Value[Socket]{Socket{"unix", fmt.Sprintf("/%d", i)}, at},
+			Socket:         Value[Socket]{Socket{Network: "unix", Addr: fmt.Sprintf("/%d", i)}, at},
 			When:           Value[string]{rapid.SampledFrom([]string{"", "local", "helo ==\n\t\"\\u00e9\" // a\r\n"}).Draw(t, "when"), at},
 			ConnectTimeout: span("connect"), CommandTimeout: span("command"), ContentTimeout: span("content"),
 			DefaultAction: Value[milterkit.DefaultAction]{rapid.SampledFrom([]milterkit.DefaultAction{0, 1, 2, 3, 4}).Draw(t, "action"), at},

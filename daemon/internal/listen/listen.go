@@ -13,18 +13,14 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/milterkit/sdk/daemon/internal/config"
+	"github.com/milterkit/sdk/internal/socket"
 )
 
 // backlog is how many connections may wait to be taken. The kernel makes less
 // of it where it is told to (net.core.somaxconn).
 const backlog = 4096
-
-// probeTime bounds the question whether a socket that is there already
-// answers.
-const probeTime = time.Second
 
 // Owner says who may connect to unix sockets.
 type Owner struct {
@@ -98,28 +94,18 @@ func openOne(s config.Socket, owner Owner, in *Inherited) ([]*Listener, error) {
 	}
 	ln, err := net.Listen(s.Network, s.Addr)
 	if err != nil {
-		return nil, reason(err)
+		return nil, socket.Reason(err)
 	}
 	return []*Listener{{Listener: ln, Socket: s}}, nil
-}
-
-// reason is what is wrong without the address, which the caller knows.
-func reason(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) {
-		err = op.Err
-	}
-	var call *os.SyscallError
-	if errors.As(err, &call) {
-		err = call.Err
-	}
-	return err
 }
 
 // openUnix does what net.Listen does, with a step between bind and listen:
 // until listen is called, the kernel refuses connections.
 func openUnix(path string, owner Owner) (net.Listener, fs.FileInfo, error) {
-	if err := makeWay(path); err != nil {
+	if err := CheckFolder(path); err != nil {
+		return nil, nil, err
+	}
+	if err := socket.MakeWay(path); err != nil {
 		return nil, nil, err
 	}
 	f, file, err := bindUnix(path, owner)
@@ -211,34 +197,4 @@ func CheckFolder(path string) error {
 		return fmt.Errorf("%s is not a directory", dir)
 	}
 	return nil
-}
-
-// makeWay removes a socket that nobody listens on. Anything else that is there
-// stays, and is an error.
-func makeWay(path string) error {
-	if err := CheckFolder(path); err != nil {
-		return err
-	}
-	fi, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case fi.Mode().Type() != fs.ModeSocket:
-		return errors.New("what is there is not a socket; it stays as it is")
-	}
-	conn, err := net.DialTimeout("unix", path, probeTime)
-	switch {
-	case err == nil:
-		conn.Close()
-		return errors.New("another server answers on this socket")
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return os.Remove(path)
-	case errors.Is(err, syscall.EAGAIN):
-		return errors.New("another server is on this socket, and is too busy to answer")
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	}
-	return fmt.Errorf("a socket is there that cannot be asked whether it is in use: %w", reason(err))
 }

@@ -3,6 +3,7 @@ package listen
 import (
 	"errors"
 	"fmt"
+	"github.com/milterkit/sdk/internal/socket"
 	"net"
 	"os"
 	"slices"
@@ -61,7 +62,7 @@ func (in *Inherited) take(name string) ([]net.Listener, error) {
 		}
 		ln, err := net.FileListener(f)
 		if err != nil {
-			return lns, fmt.Errorf("what systemd has passed cannot be listened on: %w", reason(err))
+			return lns, fmt.Errorf("what systemd has passed cannot be listened on: %w", socket.Reason(err))
 		}
 		f.Close() // the listener has a duplicate
 		in.files[i] = nil

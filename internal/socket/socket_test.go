@@ -1,4 +1,4 @@
-package config
+package socket
 
 import (
 	"strings"
@@ -6,7 +6,7 @@ import (
 )
 
 func TestSockets(t *testing.T) {
-	for spec, want := range map[string]Socket{
+	for spec, want := range map[string]Addr{
 		"unix:/run/a.sock":     {"unix", "/run/a.sock"},
 		"local:/run/a.sock":    {"unix", "/run/a.sock"},
 		"/run/a.sock":          {"unix", "/run/a.sock"},
@@ -26,7 +26,7 @@ func TestSockets(t *testing.T) {
 		"inet6:1@[fe80::1%e0]": {"tcp", "[fe80::1%e0]:1"},
 		"systemd:milter":       {"systemd", "milter"},
 	} {
-		got, err := ParseSocket(spec)
+		got, err := Parse(spec)
 		if err != nil || got != want {
 			t.Errorf("%s: got %+v, %v", spec, got, err)
 		}
@@ -56,7 +56,7 @@ func TestWrongSocketsAreToldWhatIsRight(t *testing.T) {
 		"inet6:8890@10.0.0.1": `10.0.0.1 is an IPv4 address: write inet:`,
 		"systemd:":            `after systemd: stands the FileDescriptorName of the socket unit`,
 	} {
-		if _, err := ParseSocket(spec); err == nil || err.Error() != want {
+		if _, err := Parse(spec); err == nil || err.Error() != want {
 			t.Errorf("%s: got %v, want %s", spec, err, want)
 		}
 	}
@@ -68,14 +68,14 @@ func FuzzSocket(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, spec string) {
-		s, err := ParseSocket(spec)
+		s, err := Parse(spec)
 		if err != nil {
-			if s != (Socket{}) || strings.ContainsAny(err.Error(), "\n\x00\x1b") {
+			if s != (Addr{}) || strings.ContainsAny(err.Error(), "\n\x00\x1b") {
 				t.Fatalf("%q: %+v, %q", spec, s, err)
 			}
 			return
 		}
-		again, err := ParseSocket(s.String())
+		again, err := Parse(s.String())
 		if err != nil || again != s {
 			t.Fatalf("%q: %+v is written %q and read %+v, %v", spec, s, s, again, err)
 		}
