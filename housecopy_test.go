@@ -21,6 +21,7 @@ var copiers = map[string]string{
 	"milterkit/answer.go: writeOutcome":      "the list of the pieces of a new body",
 	"milterkit/edits.go: ReplaceBody":        "the list of the pieces of a new body",
 	"milterkit/message.go: Get":              "a value of the header",
+	"milterkit/message.go: Values":           "the values of a field",
 	"milterkit/message.go: Body":             "the list of the pieces of the body",
 	"milterkit/conn.go: guarded":             "the stack of a bug",
 	"milterkit/report.go: warn":              "the stack of a panic",

@@ -41,7 +41,8 @@ type Hooks struct {
 	Mail func(ctx context.Context, e *Envelope) Verdict
 
 	// Rcpt is asked about one recipient. Reject and TempFail refuse that
-	// recipient alone; e.Recipients holds those taken before it.
+	// recipient alone; e.Recipients holds those of this message taken before it,
+	// and at Data those taken in the end.
 	Rcpt func(ctx context.Context, e *Envelope, to Address) Verdict
 
 	// RefusedRcpt is told of a recipient that the MTA itself has refused.

@@ -132,7 +132,7 @@ func (e *Edits) lastOf(name string) int {
 }
 
 // AddHeader adds a field at the end of the header. A space is put between the
-// colon and the value.
+// colon and the value; each line of it but the first is a continuation.
 func (e *Edits) AddHeader(name, value string) {
 	e.Append(Edit{Op: OpAddHeader, Name: name, Value: " " + value})
 }

@@ -47,6 +47,17 @@ func (m *Message) Get(name string) string {
 	return ""
 }
 
+// Values returns copies of all values of the named field, as Get has the first.
+func (m *Message) Values(name string) []string {
+	var values []string
+	for _, f := range m.fields {
+		if overlay.SameName(f.Name, name) {
+			values = append(values, string(bytes.TrimSpace(f.Value)))
+		}
+	}
+	return values
+}
+
 // Complete reports whether the whole message has arrived. The pieces that a Body
 // hook is shown then stay until Reset, and a child that sends them elsewhere need
 // not hurry; before, they stay for the call only.

@@ -73,6 +73,9 @@ func TestOutcomeIsTheMessageAsTheChildrenLeftIt(t *testing.T) {
 		e.DeleteRecipient("<b@example.net>")
 		e.AddRecipient("<d@example.net>")
 		e.AddRecipient("<c@example.net>") // is one already
+		if got := strings.Join(m.Values("X-OLD"), " "); got != "1 2" {
+			t.Errorf("values %q", got)
+		}
 		e.SetHeader("Subject", "[list] "+m.Get("subject"))
 		e.DeleteHeaders("X-Old")
 		e.Quarantine("for a look")

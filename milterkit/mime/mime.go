@@ -18,7 +18,8 @@ import (
 	"github.com/milterkit/sdk/milterkit"
 )
 
-// A Part is one part of a message that has no parts itself.
+// A Part is one part of a message that has no parts itself, or an attached message,
+// of type "message/rfc822", before the parts of that.
 type Part struct {
 	Path     string            // "1.2" is the second part of the first; "" the only one there is
 	Type     string            // in small letters, such as "text/plain", which is what it is where nothing is said
@@ -28,7 +29,7 @@ type Part struct {
 
 	// Body is what the part holds: base64 and quoted-printable are decoded, and
 	// text is in UTF-8 where its charset is known. It is read until the next part
-	// at most.
+	// at most. That of an attached message is empty: its parts follow.
 	Body io.Reader
 }
 
@@ -95,12 +96,20 @@ func (w *walk) entity(e *message.Entity, path []int) error {
 	case parts != nil:
 		return w.multipart(parts, path)
 	case kind == "message/rfc822":
-		return w.message(e.Body, append(path, 1))
+		if err := w.part(e, path, kind, params, strings.NewReader("")); err != nil {
+			return err
+		}
+		return w.message(e.Body, append(path[:len(path):len(path)], 1))
 	}
+	return w.part(e, path, kind, params, e.Body)
+}
+
+// part yields one part.
+func (w *walk) part(e *message.Entity, path []int, kind string, params map[string]string, body io.Reader) error {
 	if w.parts++; w.parts > maxParts {
 		return fmt.Errorf("mime: more than %d parts", maxParts)
 	}
-	p := Part{Path: join(path), Type: kind, Params: params, Filename: filename(e, params), Body: e.Body}
+	p := Part{Path: join(path), Type: kind, Params: params, Filename: filename(e, params), Body: body}
 	disposition, _, _ := e.Header.ContentDisposition()
 	p.Attached = strings.EqualFold(disposition, "attachment")
 	if !w.yield(p, nil) {

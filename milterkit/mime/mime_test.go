@@ -82,7 +82,7 @@ Content-Disposition: attachment; filename*=utf-8''setup%2Eexe
 
 MZ
 --A
-Content-Type: message/rfc822
+Content-Type: message/rfc822; name="letter.eml"
 
 Subject: forwarded
 Content-Type: application/octet-stream; name="=?utf-8?q?inner=2Escr?="
@@ -104,6 +104,7 @@ inner
 			`1.1 text/plain "" "café"`,
 			`1.2 text/html "" "<b>café</b>"`,
 			`2 application/x-msdownload "setup.exe" "MZ" attached`,
+			`3 message/rfc822 "letter.eml" ""`,
 			`3.1 application/octet-stream "inner.scr" "inner"`,
 		}},
 		"cut short": {"Content-Type: multipart/mixed; boundary=A\n\n--A\n\none\n", []string{
