@@ -70,6 +70,9 @@ var arguments = map[string][]string{
 	"wrap":        {"-old", "none.sock"},
 }
 
+// plain are the examples that listen as package net does: they set up a server themselves.
+var plain = map[string]bool{"metrics": true, "shadow": true, "smtp-server": true}
+
 // deferred are the examples that put mail off, as what they ask is not there.
 var deferred = map[string]bool{"policy-http": true, "wrap": true}
 
@@ -82,7 +85,7 @@ func TestRun(t *testing.T) {
 	for _, name := range examples(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conn := start(t, bin+name, arguments[name]...)
+			conn := start(t, bin+name, plain[name], arguments[name]...)
 			if name == "smtp-server" {
 				greeting := make([]byte, 100)
 				if n, err := conn.Read(greeting); err != nil || !bytes.HasPrefix(greeting, []byte("220 ")) {
@@ -101,13 +104,17 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// start starts a program that is to listen, and returns a connection to it.
-func start(t *testing.T, program string, args ...string) net.Conn {
+// start starts a program that is to listen, at an address as package net or as Postfix writes it, and returns a connection to it.
+func start(t *testing.T, program string, plain bool, args ...string) net.Conn {
 	for range 3 { // the port may have been taken meanwhile
 		addr := freeAddr(t)
+		listen := addr
+		if host, port, _ := net.SplitHostPort(addr); !plain {
+			listen = "inet:" + port + "@" + host
+		}
 		var log bytes.Buffer
 		ctx, stop := context.WithCancel(t.Context())
-		cmd := exec.CommandContext(ctx, program, append(args, "-listen", addr)...)
+		cmd := exec.CommandContext(ctx, program, append(args, "-listen", listen)...)
 		cmd.Dir, cmd.Stdout, cmd.Stderr = t.TempDir(), &log, &log
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)

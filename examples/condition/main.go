@@ -43,17 +43,9 @@ func hold() milterkit.Child {
 }
 
 func main() {
-	listen := flag.String("listen", "127.0.0.1:8890", "where the mail server finds it")
+	listen := flag.String("listen", "inet:8890@127.0.0.1", "where the mail server finds it")
 	list := flag.String("list", "list.example.org", "DNS list of addresses")
 	flag.Parse()
-	chain, err := milterkit.NewDispatcher(milterkit.Slot{
-		Child: hold(), When: listed(net.DefaultResolver, *list), CommandTimeout: 3 * time.Second, DefaultAction: milterkit.DefaultAccept})
-	if err != nil {
-		log.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", *listen)
-	if err != nil {
-		log.Fatal(err)
-	}
-	log.Fatal((&milterkit.Server{Dispatcher: chain}).Serve(ln))
+	log.Fatal(milterkit.ListenAndServe(*listen, milterkit.Slot{
+		Child: hold(), When: listed(net.DefaultResolver, *list), CommandTimeout: 3 * time.Second, DefaultAction: milterkit.DefaultAccept}))
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -42,17 +41,9 @@ func policy(service string) milterkit.Child {
 }
 
 func main() {
-	listen := flag.String("listen", "127.0.0.1:8890", "where the mail server finds it")
+	listen := flag.String("listen", "inet:8890@127.0.0.1", "where the mail server finds it")
 	service := flag.String("service", "http://127.0.0.1:8080/policy", "who is asked")
 	flag.Parse()
-	chain, err := milterkit.NewDispatcher(milterkit.Slot{
-		Child: policy(*service), CommandTimeout: 2 * time.Second, DefaultAction: milterkit.DefaultTempFail})
-	if err != nil {
-		log.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", *listen)
-	if err != nil {
-		log.Fatal(err)
-	}
-	log.Fatal((&milterkit.Server{Dispatcher: chain}).Serve(ln))
+	log.Fatal(milterkit.ListenAndServe(*listen, milterkit.Slot{
+		Child: policy(*service), CommandTimeout: 2 * time.Second, DefaultAction: milterkit.DefaultTempFail}))
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"regexp"
 	"strings"
 
@@ -44,15 +43,7 @@ func program(p mime.Part) bool {
 }
 
 func main() {
-	listen := flag.String("listen", "127.0.0.1:8890", "where the mail server finds it")
+	listen := flag.String("listen", "inet:8890@127.0.0.1", "where the mail server finds it")
 	flag.Parse()
-	chain, err := milterkit.NewDispatcher(milterkit.Slot{Child: quarantineAttachments()})
-	if err != nil {
-		log.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", *listen)
-	if err != nil {
-		log.Fatal(err)
-	}
-	log.Fatal((&milterkit.Server{Dispatcher: chain}).Serve(ln))
+	log.Fatal(milterkit.ListenAndServe(*listen, milterkit.Slot{Child: quarantineAttachments()}))
 }

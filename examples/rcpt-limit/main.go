@@ -5,21 +5,24 @@ import (
 	"context"
 	"flag"
 	"log"
-	"net"
 	"sync"
 	"time"
 
 	"github.com/milterkit/sdk/milterkit"
 )
 
-const maxUsers = 100_000 // that are counted in one hour
+const (
+	piece    = 10 * time.Minute
+	pieces   = 7      // that at hand, and the hour before it
+	maxUsers = 20_000 // that are counted in one piece
+)
 
-// rcptLimit counts for all sessions together, in memory that each hour sets free.
+// rcptLimit counts for all sessions together, in memory that time sets free.
 func rcptLimit(limit int, now func() time.Time) milterkit.Child {
 	var (
-		mu    sync.Mutex // sessions ask at the same time
-		hour  time.Time
-		count map[string]int // recipients of each user in that hour
+		mu     sync.Mutex             // sessions ask at the same time
+		at     int64                  // the number of the piece at hand
+		counts [pieces]map[string]int // recipients of each user; piece n is at n % pieces
 	)
 	return milterkit.OnRcpt("rcpt-limit", func(_ context.Context, e *milterkit.Envelope, _ milterkit.Address) milterkit.Verdict {
 		user := e.AuthUser()
@@ -28,27 +31,25 @@ func rcptLimit(limit int, now func() time.Time) milterkit.Child {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		if h := now().Truncate(time.Hour); !h.Equal(hour) {
-			hour, count = h, map[string]int{}
+		last := now().Unix() / int64(piece.Seconds())
+		for at = max(at, last-pieces); at < last; {
+			at++
+			counts[at%pieces] = map[string]int{}
 		}
-		if n, known := count[user]; n >= limit || !known && len(count) >= maxUsers {
-			return milterkit.TempFail("4.7.1 too many recipients in an hour, try again in the next")
+		sum, here := 0, counts[at%pieces]
+		for _, count := range counts {
+			sum += count[user]
 		}
-		count[user]++
+		if sum >= limit || here[user] == 0 && len(here) >= maxUsers {
+			return milterkit.TempFail("4.7.1 too many recipients in an hour, try again later")
+		}
+		here[user]++
 		return milterkit.Continue
 	})
 }
 
 func main() {
-	listen := flag.String("listen", "127.0.0.1:8890", "where the mail server finds it")
+	listen := flag.String("listen", "inet:8890@127.0.0.1", "where the mail server finds it")
 	flag.Parse()
-	chain, err := milterkit.NewDispatcher(milterkit.Slot{Child: rcptLimit(200, time.Now)})
-	if err != nil {
-		log.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", *listen)
-	if err != nil {
-		log.Fatal(err)
-	}
-	log.Fatal((&milterkit.Server{Dispatcher: chain}).Serve(ln))
+	log.Fatal(milterkit.ListenAndServe(*listen, milterkit.Slot{Child: rcptLimit(200, time.Now)}))
 }

@@ -17,8 +17,8 @@ func TestAnswers(t *testing.T) {
 	miltertest.Run(t, "testdata/limit.txt", milterkit.Slot{Child: rcptLimit(3, clock.Now)})
 }
 
-// With each hour counting begins anew, and users take no more memory than maxUsers do.
-func TestHourAndMemory(t *testing.T) {
+// Users take no more memory than maxUsers do, and what they sent is forgotten.
+func TestMemory(t *testing.T) {
 	var clock miltertest.Clock
 	ask := asker(t, rcptLimit(1, clock.Now))
 	for i := range maxUsers {
@@ -31,11 +31,35 @@ func TestHourAndMemory(t *testing.T) {
 			t.Errorf("%s: %v, want to be told to try again", user, v)
 		}
 	}
-	clock.Advance(time.Hour)
+	clock.Advance(time.Hour + piece)
 	for _, user := range []string{"user0", "one more"} {
 		if v := ask(user); v != milterkit.Continue {
-			t.Errorf("%s, an hour later: %v", user, v)
+			t.Errorf("%s, later: %v", user, v)
 		}
+	}
+}
+
+// Who sends all the time has the limit in each hour, wherever it begins, and not much less.
+func TestNoHourHasMore(t *testing.T) {
+	const limit, hours = 60, 10
+	var clock miltertest.Clock
+	ask := asker(t, rcptLimit(limit, clock.Now))
+	var taken []time.Time
+	for range hours * 60 {
+		for range 1 + clock.Now().Minute()/20 { // not evenly
+			if ask("alice") == milterkit.Continue {
+				taken = append(taken, clock.Now())
+			}
+		}
+		clock.Advance(time.Minute)
+	}
+	for i := limit; i < len(taken); i++ {
+		if took := taken[i].Sub(taken[i-limit]); took < time.Hour {
+			t.Errorf("%d recipients within %v, from %v on", limit+1, took, taken[i-limit])
+		}
+	}
+	if least := limit * hours * 6 / pieces; len(taken) < least {
+		t.Errorf("%d recipients in %d hours, want at least %d", len(taken), hours, least)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"flag"
 	"log"
-	"net"
 	"regexp"
 
 	"github.com/milterkit/sdk/milterkit"
@@ -19,8 +18,10 @@ var unwanted = regexp.MustCompile(`(?i)\.(exe|scr|bat)\b`)
 func rejectSubject() milterkit.Child {
 	return milterkit.NewChild("reject-subject", func() milterkit.Hooks {
 		return milterkit.Hooks{Header: func(_ context.Context, m *milterkit.Message) milterkit.Verdict {
-			if unwanted.MatchString(mime.Text(m, "Subject")) {
-				return milterkit.Reject("5.7.1 no programs by mail, please")
+			for _, subject := range m.Values("Subject") { // mail programs differ on which of several they show
+				if unwanted.MatchString(mime.Decode([]byte(subject))) {
+					return milterkit.Reject("5.7.1 no programs by mail, please")
+				}
 			}
 			return milterkit.Continue
 		}}
@@ -28,15 +29,7 @@ func rejectSubject() milterkit.Child {
 }
 
 func main() {
-	listen := flag.String("listen", "127.0.0.1:8890", "where the mail server finds it")
+	listen := flag.String("listen", "inet:8890@127.0.0.1", "where the mail server finds it")
 	flag.Parse()
-	chain, err := milterkit.NewDispatcher(milterkit.Slot{Child: rejectSubject()})
-	if err != nil {
-		log.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", *listen)
-	if err != nil {
-		log.Fatal(err)
-	}
-	log.Fatal((&milterkit.Server{Dispatcher: chain}).Serve(ln))
+	log.Fatal(milterkit.ListenAndServe(*listen, milterkit.Slot{Child: rejectSubject()}))
 }

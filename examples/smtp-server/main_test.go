@@ -113,8 +113,8 @@ func TestRefuses(t *testing.T) {
 		"sender":    {refuse(milterkit.StageMail, milterkit.Reject("5.7.1 not you")), "550 [5 7 1] not you"},
 		"two lines": {refuse(milterkit.StageRcpt, milterkit.Reply(452, "4.5.3 one", "4.5.3 two")), "452 [4 5 3] one\ntwo"},
 		"no status": {refuse(milterkit.StageData, milterkit.Reject("without a code")), "550 [0 0 0] without a code"},
-		"no words":  {refuse(milterkit.StageMail, milterkit.Reject("")), "550 [5 7 1] refused"},
-		"a failure": {refuse(milterkit.StageMail, milterkit.Fail(errors.New("broken"))), "451 [4 7 1] try again later"},
+		"no words":  {refuse(milterkit.StageMail, milterkit.Reject("")), "550 [5 7 1] Command rejected"},
+		"a failure": {refuse(milterkit.StageMail, milterkit.Fail(errors.New("broken"))), "451 [4 7 1] Service unavailable - try again later"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr, dir := serve(t, c.child)

@@ -1,17 +1,12 @@
 package main
 
 import (
-	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log"
-	"net"
-	"net/textproto"
 	"os"
-	"strings"
 
 	"github.com/emersion/go-smtp"
 	"github.com/milterkit/sdk/milterkit"
@@ -26,12 +21,7 @@ type session struct {
 var ctx = context.Background() // go-smtp has no other; the times of the Dispatcher hold
 
 func newSession(w *milterkit.Walk, c *smtp.Conn, dir string) (smtp.Session, error) {
-	client := c.Conn().RemoteAddr().(*net.TCPAddr).AddrPort()
-	ip, family := client.Addr().Unmap(), milterkit.FamilyInet
-	if ip.Is6() {
-		family = milterkit.FamilyInet6
-	}
-	v := w.Connect(ctx, "["+ip.String()+"]", family, ip.String(), client.Port())
+	v := w.ConnectAddr(ctx, "", c.Conn().RemoteAddr())
 	if !v.Final() {
 		v = w.Helo(ctx, c.Hostname())
 	}
@@ -92,15 +82,9 @@ func deliver(dir string, o milterkit.Outcome) error {
 
 // refusal returns what go-smtp is to tell the client; nil where nothing is refused.
 func refusal(v milterkit.Verdict) error {
-	reply := v.Text()
-	switch v.Kind() {
-	case milterkit.KindReject:
-		reply = cmp.Or(reply, "550 5.7.1 refused")
-	case milterkit.KindTempFail:
-		reply = cmp.Or(reply, "451 4.7.1 try again later")
-	default:
+	code, text := v.SMTP()
+	if code == 0 {
 		return nil
 	}
-	code, text, _ := textproto.NewReader(bufio.NewReader(strings.NewReader(reply + "\r\n"))).ReadResponse(0)
 	return &smtp.SMTPError{Code: code, EnhancedCode: smtp.NoEnhancedCode, Message: text}
 }

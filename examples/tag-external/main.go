@@ -5,7 +5,6 @@ import (
 	"context"
 	"flag"
 	"log"
-	"net"
 	"strings"
 
 	"github.com/milterkit/sdk/milterkit"
@@ -39,15 +38,7 @@ func local(s *milterkit.Session) bool {
 }
 
 func main() {
-	listen := flag.String("listen", "127.0.0.1:8890", "where the mail server finds it")
+	listen := flag.String("listen", "inet:8890@127.0.0.1", "where the mail server finds it")
 	flag.Parse()
-	chain, err := milterkit.NewDispatcher(milterkit.Slot{Child: tagExternal("[EXT]")})
-	if err != nil {
-		log.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", *listen)
-	if err != nil {
-		log.Fatal(err)
-	}
-	log.Fatal((&milterkit.Server{Dispatcher: chain}).Serve(ln))
+	log.Fatal(milterkit.ListenAndServe(*listen, milterkit.Slot{Child: tagExternal("[EXT]")}))
 }

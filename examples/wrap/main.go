@@ -5,7 +5,6 @@ import (
 	"context"
 	"flag"
 	"log"
-	"net"
 	"strings"
 
 	"github.com/milterkit/sdk/milterkit"
@@ -43,16 +42,8 @@ func around(old milterkit.Child) []milterkit.Slot {
 }
 
 func main() {
-	listen := flag.String("listen", "127.0.0.1:8890", "where the mail server finds it")
+	listen := flag.String("listen", "inet:8890@127.0.0.1", "where the mail server finds it")
 	addr := flag.String("old", "/run/spamass/spamass.sock", "socket of the old milter")
 	flag.Parse()
-	chain, err := milterkit.NewDispatcher(around(&remote.Milter{Label: "spamass-milter", Network: "unix", Addr: *addr})...)
-	if err != nil {
-		log.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", *listen)
-	if err != nil {
-		log.Fatal(err)
-	}
-	log.Fatal((&milterkit.Server{Dispatcher: chain}).Serve(ln))
+	log.Fatal(milterkit.ListenAndServe(*listen, around(&remote.Milter{Label: "spamass-milter", Network: "unix", Addr: *addr})...))
 }
