@@ -1,16 +1,33 @@
-// Package miltertest plays both ends of a milter connection.
+// Package miltertest tests mail filters: children of milterkit, milters on a socket,
+// and the MTA's end.
 //
-// [MTA] is the end that Postfix or Sendmail has: it dials a filter, negotiates
-// and sends commands one by one, and tells what the filter answered. [Player]
-// takes whole SMTP sessions and messages past an MTA, as Postfix would, and
-// [Message] becomes what the filter's edits make of it.
+// [TestChild] is for every child: one line in its test looks whether it keeps to the
+// rules of package milterkit. [ChildTest] is the same with mail of your own.
 //
-// [Filter] is the other end: it listens, answers as its [Script] says, and
-// notes all that it was told. Its misbehaviour is data like the rest of its
-// script; see [Faults].
+//	func TestRules(t *testing.T) {
+//		miltertest.TestChild(t, func() milterkit.Child { return newFilter() })
+//	}
 //
-// Both speak the protocol itself and know nothing of milterkit's dispatcher, so
-// they serve to test any milter and any MTA, and the one can test the other:
+// [Run] is for what a child answers: it plays a script, a file of commands and the
+// answers that are right, at children in this process. [Play] plays the same file at
+// any milter on a socket.
+//
+//	miltertest.Run(t, "testdata/recipients.txt", milterkit.Slot{Child: newFilter()})
+//
+// [Clock] and [Resolver] are the time and the DNS of such tests.
+//
+// [Filter] stands in for a milter where an MTA, or what dials milters, is tested: it
+// listens, answers as its [Script] says, misbehaves if that has [Faults], and notes
+// all that it was told.
+//
+// [MTA] stands in for Postfix or Sendmail where a script does not do: it dials a
+// filter and sends commands one by one. A [Player] takes whole sessions and messages
+// past one, as Postfix would, and [Message] becomes what the edits make of it.
+//
+// [Conformance] looks whether a milter, any milter, keeps to the protocol.
+//
+// Filter, MTA and Conformance speak the protocol themselves and know nothing of milterkit's
+// dispatcher, so the one can test the other:
 //
 //	f := &miltertest.Filter{Script: miltertest.Script{
 //		On: map[byte][]miltertest.Answer{
@@ -22,13 +39,9 @@
 //	m, err := miltertest.Dial(ctx, "unix", addr, miltertest.Offer{})
 //	…
 //	reply, err := m.Rcpt("<nobody@example.org>") // 550 5.1.1 no such user
-//
-// [Run] and [Play] play scripts that are files, at children in this process or at
-// any milter on a socket: commands, and the answers that are right.
-//
-// [TestChild] looks whether a child keeps to the rules of package milterkit.
-//
-// # Files, in reading order
+package miltertest
+
+// Reading order of the files:
 //
 //	words.go     names of the commands; text made safe to print
 //	reply.go     what a filter answers
@@ -47,7 +60,7 @@
 //	filter.go    the filter's end: listening, and what was seen
 //	session.go   the filter's end: one connection
 //
-// Scripts, for [Run] and [Play]:
+// Scripts, for Run and Play:
 //
 //	transcript.go         a script: its lines, and the order of its commands
 //	transcriptcommand.go  the commands
@@ -55,7 +68,7 @@
 //	transcriptplay.go     a script, played as Postfix would
 //	transcriptrun.go      Run and Play
 //
-// A [Conformance] looks whether a milter keeps to the protocol:
+// A Conformance looks whether a milter keeps to the protocol:
 //
 //	conform.go       the checks, and what is found
 //	conformcheck.go  sessions, good and broken off
@@ -67,7 +80,7 @@
 //	clock.go     a clock that is set
 //	resolver.go  a resolver that knows a few names
 //
-// [TestChild], the rules for children:
+// TestChild, the rules for children:
 //
 //	testchild.go       TestChild, and the rules in words
 //	testchildrules.go  how they are tried
@@ -83,4 +96,3 @@
 //	kitanswer.go       what it says, and how that is compared
 //	kitletter.go       ordinary mail
 //	kitodd.go          odd mail
-package miltertest

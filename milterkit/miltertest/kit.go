@@ -2,6 +2,7 @@ package miltertest
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -34,8 +35,8 @@ type kit struct {
 
 	mu       sync.Mutex
 	rule     *rule
-	to       reporter
-	findings int             // of the rule at hand
+	remarks  []remark        // of the rule at hand
+	findings int             // errors, of the rule at hand
 	said     map[string]bool // what has been found already
 	subjects []*subject      // of the rule at hand
 	began    time.Time
@@ -43,8 +44,16 @@ type kit struct {
 	slow     bool            // one takes too long: the rules after this one are not tried
 	has      []string        // the hooks that the child has, in the order of a session
 	called   map[string]bool // those that were called
+	acted    bool            // the child has refused something, or asked for an edit
 	prompt   bool            // hooks of the child promise to return
 	slack    bool            // hooks of the child do not
+}
+
+// A remark is what is to be told of a rule. It waits until the rule has been tried:
+// only on the goroutine of the test does the testing package find the user's line.
+type remark struct {
+	text string
+	bad  bool // it is an error
 }
 
 // maxFindings is how many findings are told for one rule.
@@ -76,19 +85,32 @@ func (k *kit) applies(r *rule) bool {
 	return !k.halted() && !k.slow && (r.name != "PromptKeepsItsWord" || k.prompt)
 }
 
-// try tries one rule, and tells what is found.
+// try tries one rule, and tells what is found, also where newChild ends the test.
 func (k *kit) try(r *rule, to reporter) {
 	to.Helper()
 	k.mu.Lock()
-	k.rule, k.to, k.findings, k.subjects, k.began = r, to, 0, nil, time.Now()
+	k.rule, k.remarks, k.findings, k.subjects, k.began = r, nil, 0, nil, time.Now()
 	k.mu.Unlock()
+	defer k.report(r, to)
 	r.try(k)
 	for _, s := range k.subjects {
 		s.close()
 	}
+}
+
+// report tells what was found of a rule.
+func (k *kit) report(r *rule, to reporter) {
+	to.Helper()
 	k.mu.Lock()
-	n, stop := k.findings, k.stuck || k.slow
+	remarks, n, stop := k.remarks, k.findings, k.stuck || k.slow
 	k.mu.Unlock()
+	for _, m := range remarks {
+		if m.bad {
+			to.Errorf("%s", m.text)
+		} else {
+			to.Logf("%s", m.text)
+		}
+	}
 	if n > maxFindings {
 		to.Logf("and %d more like that", n-maxFindings)
 	}
@@ -109,7 +131,7 @@ func (k *kit) fault(key, format string, args ...any) {
 	}
 	k.said[key] = true
 	if k.findings++; k.findings <= maxFindings {
-		k.to.Errorf(format, args...)
+		k.remarks = append(k.remarks, remark{fmt.Sprintf(format, args...), true})
 	}
 }
 
@@ -119,7 +141,7 @@ func (k *kit) hint(key, format string, args ...any) {
 	defer k.mu.Unlock()
 	if !k.said[key] {
 		k.said[key] = true
-		k.to.Logf(format, args...)
+		k.remarks = append(k.remarks, remark{fmt.Sprintf(format, args...), false})
 	}
 }
 
@@ -166,6 +188,13 @@ func (k *kit) tooSlow(what, format string, args ...any) {
 // are known by it, and kits may run at the same time.
 var lastID atomic.Int64
 
+// act notes that the child has refused something, or asked for an edit.
+func (k *kit) act() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.acted = true
+}
+
 // hints tells what was not tried.
 func (k *kit) hints(to reporter) {
 	to.Helper()
@@ -176,5 +205,8 @@ func (k *kit) hints(to reporter) {
 		if !k.called[name] && name != "RefusedRcpt" {
 			to.Logf("%s was never called: the child has refused or accepted all mail before. Give TestChild mail and a client that it takes: ChildTest.Mails, ChildTest.Client.", name)
 		}
+	}
+	if !k.acted {
+		to.Logf("The child never asked for an edit, nor refused anything. If it would, for mail of some kind, give it such: ChildTest.Mails, ChildTest.Client.")
 	}
 }

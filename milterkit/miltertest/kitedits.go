@@ -19,6 +19,7 @@ func (v *visit) edited(e *milterkit.Edits, answer milterkit.Verdict) {
 	}
 	for x := range e.All() {
 		v.said = append(v.said, asks(x))
+		v.k.act()
 	}
 	if !v.k.trying("EditsApply") {
 		return

@@ -128,6 +128,9 @@ func (v *visit) ask(ctx context.Context, hook, as string, f func(context.Context
 		return milterkit.TempFail("") // the Walk ends the message so
 	}
 	v.after(hook)
+	if answer.Final() && v.cut == nil {
+		v.k.act()
+	}
 	if err := answer.Err(); err != nil && !v.mild {
 		v.k.fault("fail "+hook, "%s gives a Fail for %s: %v. That costs the mail its delivery (the slot's default action). Give a verdict on such mail too; a server that the child needs must answer in this test.", hook, v.mail(), err)
 	}

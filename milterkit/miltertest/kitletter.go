@@ -1,6 +1,7 @@
 package miltertest
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -8,6 +9,12 @@ import (
 
 	"github.com/milterkit/sdk/milterkit"
 	"github.com/milterkit/sdk/milterkit/wire"
+)
+
+// Whom a short mail is from and to, and every mail that names nobody.
+const (
+	usualFrom = "<alice@example.org>"
+	usualTo   = "<bob@example.net>"
 )
 
 // A letter is one message with the client that brings it.
@@ -44,8 +51,8 @@ func ordinaryMail(c ChildTest) []*letter {
 		client.MTA = "mx.example.net"
 	}
 	short := &letter{
-		name: "a short mail", from: address("<alice@example.org>", "SIZE=300"),
-		to: addresses("<bob@example.net>"), queueID: "4BKIT1",
+		name: "a short mail", from: address(usualFrom, "SIZE=300"),
+		to: addresses(usualTo), queueID: "4BKIT1",
 		fields: fields("Received", " from alice.example.org (alice.example.org [198.51.100.1])\n\tby mail.example.org with ESMTP id 1;\n\tMon, 6 Jul 2026 10:00:00 +0200",
 			"From", " Alice <alice@example.org>", "To", " bob@example.net", "Subject", " Lunch",
 			"Date", " Mon, 6 Jul 2026 10:00:00 +0200", "Message-ID", " <1@example.org>"),
@@ -76,15 +83,19 @@ func ordinaryMail(c ChildTest) []*letter {
 	return list
 }
 
-// ownLetter makes a letter of a Mail that the user has given.
+// ownLetter makes a letter of a Mail that the user has given. Without a sender and a
+// recipient that is taken there would be no message, and nothing of the child tried.
 func ownLetter(i int, m Mail) *letter {
-	l := &letter{name: fmt.Sprintf("Mails[%d]", i), from: address(m.From, m.FromArgs...), unknown: m.Unknown, queueID: m.QueueID}
+	l := &letter{name: fmt.Sprintf("Mails[%d]", i), from: address(cmp.Or(m.From, usualFrom), m.FromArgs...), unknown: m.Unknown, queueID: m.QueueID}
 	for _, r := range m.To {
 		if r.Refused != "" {
 			l.refused = append(l.refused, address(r.Addr, r.Args...))
 		} else {
 			l.to = append(l.to, address(r.Addr, r.Args...))
 		}
+	}
+	if len(l.to) == 0 {
+		l.to = addresses(usualTo)
 	}
 	if m.Message != nil {
 		l.fields = m.Message.Shown()

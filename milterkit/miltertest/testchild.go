@@ -39,12 +39,15 @@ type ChildTest struct {
 	Client Client
 
 	// Mails are played besides the kit's own, if the child does its work only
-	// for such: mail with an attachment, or to a certain user.
+	// for such: mail with an attachment, or to a certain user. Where a Mail has no
+	// From, or no recipient that the MTA takes, it has those of the kit's:
+	// <alice@example.org> and <bob@example.net>. The null sender is "<>".
 	Mails []Mail
 
 	// Remembers says that what the child answers to a message depends on those
-	// before it, as with greylisting, or a limit for each user. Then no two
-	// answers of one child are compared.
+	// before it, as with greylisting, or a limit that the kit's mail comes to: up to
+	// five messages in a session, and some hundreds from one sender at one child,
+	// besides Mails. Then no two answers of one child are compared.
 	Remembers bool
 }
 
@@ -54,6 +57,10 @@ type rule struct {
 	why  string // the rule, in words, printed where it is broken
 	try  func(*kit)
 }
+
+// remembers ends the rules that a child departs from if it remembers on purpose.
+const remembers = ` A child that remembers other mail on purpose (greylisting, a limit for all messages of a user) says so:
+ChildTest{Remembers: true}.`
 
 // The first rules to be tried are those that are in the way of all others.
 var rules = []rule{
@@ -76,12 +83,12 @@ to; so does append(dst, b...) to a slice of your own. append(b, …) may write b
 after Reset; a piece given to Body while the message still arrives (Message.Complete is false), after the call. Copy what you
 need for longer: bytes.Clone(b), or string(b). Strings that milterkit gives are safe to keep.`, (*kit).keepsNothing},
 	{"SecondMessage", `A session may bring many messages, and each is answered as if it were the first: set back in Reset (or at Mail)
-what belongs to one message. A child that remembers on purpose says so: ChildTest{Remembers: true}.`, (*kit).secondMessage},
+what belongs to one message.` + remembers, (*kit).secondMessage},
 	{"AbortAtEachStage", `A message may end anywhere: the client says RSET or HELO, or is gone. Reset is called then too, and the next
-message is answered as if the broken off one had not been. Set back in Reset, not in Message, what belongs to one message.`, (*kit).abortAtEachStage},
+message is answered as if the broken off one had not been. Set back in Reset, not in Message, what belongs to one message.` + remembers, (*kit).abortAtEachStage},
 	{"SessionsAtOnce", `One child serves all sessions, at the same time. What belongs to a session are variables of the function that
 makes the hooks (Hooks, or that given to NewChild), never fields of the child. What all sessions are to share needs a lock.
-Run the test with -race too: it finds what is shared without one.`, (*kit).sessionsAtOnce},
+Run the test with -race too: it finds what is shared without one.` + remembers, (*kit).sessionsAtOnce},
 	{"ClosesOnce", `Close is called once for each session, also for one in which no other hook was called, or that ended within a
 message. A child that is an io.Closer can be closed when its sessions have ended.`, (*kit).closesOnce},
 	{"NoGoroutineLeft", `What a hook starts ends with it, or at the latest in Close of the session. What the child has for all sessions
@@ -99,7 +106,10 @@ func (c ChildTest) Run(t *testing.T) {
 	}
 	for i := range rules {
 		if k.applies(&rules[i]) {
-			t.Run(rules[i].name, func(t *testing.T) { k.try(&rules[i], t) })
+			t.Run(rules[i].name, func(t *testing.T) {
+				t.Helper()
+				k.try(&rules[i], t)
+			})
 		}
 	}
 	k.hints(t)

@@ -50,6 +50,120 @@ func goodChildren(t *testing.T) map[string]ChildTest {
 	}
 }
 
+// A mail that names nobody is from and to the kit's own people: the child is shown
+// its content.
+func TestAMailWithoutPeopleIsPlayed(t *testing.T) {
+	t.Parallel()
+	text := ParseMessage([]byte("Subject: zipped\n\ny\n"))
+	for name, mail := range map[string]Mail{
+		"nobody":                      {Message: text},
+		"no sender":                   {To: []Recipient{{Addr: "<bob@example.net>"}}, Message: text},
+		"no recipient that is taken":  {From: "<alice@example.org>", To: []Recipient{{Addr: "<x@example.net>", Refused: "550 5.1.1 no"}}, Message: text},
+		"nobody, and a null sender":   {From: "<>", Message: text},
+		"other people, as they stand": {From: "<a@example.com>", To: []Recipient{{Addr: "<b@example.com>"}}, Message: text},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var mu sync.Mutex
+			shown := map[string]bool{}
+			look := milterkit.OnMessage("look", func(_ context.Context, m *milterkit.Message, _ *milterkit.Edits) milterkit.Verdict {
+				mu.Lock()
+				defer mu.Unlock()
+				if m.Get("Subject") == "zipped" {
+					shown[m.Sender.Raw+" "+m.Recipients[0].Raw] = true
+				}
+				return milterkit.Continue
+			})
+			findings(t, ChildTest{New: func() milterkit.Child { return look }, Mails: []Mail{mail}}, "EditsApply")
+			want := "<alice@example.org> <bob@example.net>"
+			switch {
+			case mail.From == "<>":
+				want = "<> <bob@example.net>"
+			case mail.From == "<a@example.com>":
+				want = "<a@example.com> <b@example.com>"
+			}
+			if !shown[want] || len(shown) != 1 {
+				t.Errorf("the mail was shown as from and to %v, want %s", shown, want)
+			}
+		})
+	}
+}
+
+// The log tells of a child that has done nothing to any mail, for then little of it
+// has been tried; an accept, a fail and a child that was stopped are nothing.
+func TestAChildThatDoesNothingIsTold(t *testing.T) {
+	t.Parallel()
+	const hint = "never asked for an edit, nor refused"
+	stopped := func() milterkit.Child {
+		return milterkit.OnRcpt("stopped", func(ctx context.Context, _ *milterkit.Envelope, _ milterkit.Address) milterkit.Verdict {
+			if ctx.Err() != nil {
+				return milterkit.TempFail("4.3.0 stopped")
+			}
+			return milterkit.Continue
+		})
+	}
+	zips := func() milterkit.Child {
+		return milterkit.OnMessage("zips", func(_ context.Context, m *milterkit.Message, _ *milterkit.Edits) milterkit.Verdict {
+			if m.Get("Subject") == "zipped" {
+				return milterkit.Reject("5.7.1 no zips")
+			}
+			return milterkit.Continue
+		})
+	}
+	for name, c := range map[string]struct {
+		test ChildTest
+		told bool
+	}{
+		"edits":               {ChildTest{New: tagging}, false},
+		"refuses":             {ChildTest{New: countsRecipients}, false},
+		"accepts":             {ChildTest{New: acceptsConnect}, true},
+		"refuses as it stops": {ChildTest{New: stopped}, true},
+		"waits for zips":      {ChildTest{New: zips}, true},
+		"has its zips":        {ChildTest{New: zips, Mails: []Mail{{Message: ParseMessage([]byte("Subject: zipped\n\ny\n"))}}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if f := findings(t, c.test, ""); strings.Contains(f.String(), hint) != c.told {
+				t.Errorf("is it told: %t, want %t:\n%s", !c.told, c.told, f)
+			}
+		})
+	}
+}
+
+// A limit across messages is meant: wherever it looks like a mistake the rule says
+// what to set, and with that it passes.
+func TestALimitIsToldOfRemembers(t *testing.T) {
+	t.Parallel()
+	for _, test := range []ChildTest{{New: limits}, {New: limits, Remembers: true}} {
+		f := findings(t, test, "")
+		for _, rule := range []string{"SecondMessage", "AbortAtEachStage", "SessionsAtOnce"} {
+			found, told := false, false
+			for _, line := range f.lines {
+				found = found || strings.HasPrefix(line, rule+": ")
+			}
+			for _, line := range f.logs {
+				told = told || strings.HasPrefix(line, rule+": The rule: ") && strings.Contains(line, "ChildTest{Remembers: true}")
+			}
+			if want := !test.Remembers; found != want || told != want {
+				t.Errorf("%s, Remembers %t: found %t, told of Remembers %t:\n%s", rule, test.Remembers, found, told, f)
+			}
+		}
+	}
+}
+
+// limits takes one message of each sender.
+func limits() milterkit.Child {
+	var seen sync.Map
+	return milterkit.NewChild("limit", func() milterkit.Hooks {
+		return milterkit.Hooks{Mail: func(_ context.Context, e *milterkit.Envelope) milterkit.Verdict {
+			if _, again := seen.LoadOrStore(e.Sender.Addr, true); again {
+				return milterkit.TempFail("4.7.1 one a day")
+			}
+			return milterkit.Continue
+		}}
+	})
+}
+
 func tagging() milterkit.Child {
 	return milterkit.OnMessage("tag", func(ctx context.Context, m *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
 		if strings.Contains(m.Get("Subject"), "cheap") {

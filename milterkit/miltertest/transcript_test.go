@@ -244,6 +244,40 @@ func TestUpdateWritesTheAnswers(t *testing.T) {
 	Run(t, file, milterkit.Slot{Child: picky()}, milterkit.Slot{Child: teller()})
 }
 
+// Edits are no answer: where nothing else stands the message goes on, and a refusal
+// instead is a difference.
+func TestEditsAloneMeanContinue(t *testing.T) {
+	file := scriptFile(t, `# Recipients are told.
+> connect mail.example.org 192.0.2.7
+> mail <a@example.org>
+> rcpt <bob@example.net>
+> eom
+< add header X-Saw: <bob@example.net>
+`)
+	Run(t, file, milterkit.Slot{Child: teller()})
+	t.Setenv(updateVariable, "1")
+	before, _ := os.ReadFile(file)
+	Run(t, file, milterkit.Slot{Child: teller()})
+	if after, err := os.ReadFile(file); string(after) != string(before) {
+		t.Errorf("what holds is written anew: %v\n%s", err, after)
+	}
+	t.Setenv(updateVariable, "")
+	r := &recorder{TB: t}
+	Run(r, file, milterkit.Slot{Child: milterkit.OnMessage("no", func(context.Context, *milterkit.Message, *milterkit.Edits) milterkit.Verdict {
+		return milterkit.Reject("5.7.1 no")
+	})})
+	want := file + `:5: wanted (-) and answered (+):
+      > eom
+    - < add header X-Saw: <bob@example.net>
+    - < continue
+    + < 550 5.7.1 no
+
+`
+	if d := cmp.Diff(want, r.text.String()); d != "" {
+		t.Error(d)
+	}
+}
+
 // In a bubble ten minutes pass at once.
 func TestWaitingInABubble(t *testing.T) {
 	file := scriptFile(t, `# A client that comes again after ten minutes is let through.

@@ -35,10 +35,7 @@ func checkAnswer(cmd byte, text string) error {
 	if slices.Contains(verdictWords, text) {
 		return nil
 	}
-	for _, w := range editWords {
-		if !strings.HasPrefix(text, w) {
-			continue
-		}
+	if w := editWord(text); w != "" {
 		if cmd != wire.CmdEOM && w != "quarantine:" {
 			return fmt.Errorf("a filter may ask for %q only at the end of a message: move the line under > eom", strings.TrimSpace(w))
 		}
@@ -46,6 +43,16 @@ func checkAnswer(cmd byte, text string) error {
 	}
 	return fmt.Errorf("%.60q is no answer: write %s, a reply such as 550 5.7.1 no, an edit such as add header X-Seen: yes, or ... for any", text,
 		strings.Join(verdictWords, ", "))
+}
+
+// editWord returns how the line of an edit begins; "": it is none.
+func editWord(text string) string {
+	for _, w := range editWords {
+		if strings.HasPrefix(text, w) {
+			return w
+		}
+	}
+	return ""
 }
 
 // A given is one line of what a filter answered, and other ways to write it.
@@ -120,10 +127,12 @@ func like(pattern, text string) bool {
 	return strings.HasSuffix(text, parts[last])
 }
 
-// wanted returns the answers that an exchange expects: to go on, if it has none.
+// wanted returns the answers that an exchange expects: to go on, if it has none
+// besides edits.
 func (x *exchange) wanted() []string {
-	if len(x.want) == 0 {
-		return []string{"continue"}
+	n := len(x.want)
+	if n == 0 || editWord(x.want[n-1]) != "" {
+		return append(x.want[:n:n], "continue")
 	}
 	return x.want
 }

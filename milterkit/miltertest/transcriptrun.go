@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -50,7 +51,7 @@ const updateVariable = "MILTERTEST_UPDATE"
 // such as "550 5.7.1 no", its lines joined by " / ". Before them stand the edits, as
 // [Edit.String] has them, and last a new body: replace body "Hello.\r\n". "..."
 // stands for any text, alone on a line for any answers. A command without an answer
-// is one with continue. That holds too where the filter accepts, skips, or does not
+// is one with continue, and so is one with edits only. That holds too where the filter accepts, skips, or does not
 // want to see the command, as the client notices no difference: one script serves
 // for a filter alone and behind milterkit. After a refusal the rest of what was
 // refused has the same answer; edits that go with one do not count, and are not shown.
@@ -61,6 +62,9 @@ const updateVariable = "MILTERTEST_UPDATE"
 //
 //	var _ = flag.Bool("update", false, "write scripts anew")
 //
+// The log of the test tells why a child failed, where one did. Nothing else of what
+// milterkit logs is shown; what a child logs goes where its own logger writes.
+//
 // In a bubble of testing/synctest waiting takes no time, and the children's clock
 // is the bubble's.
 func Run(t testing.TB, file string, slots ...milterkit.Slot) {
@@ -69,7 +73,7 @@ func Run(t testing.TB, file string, slots ...milterkit.Slot) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	d.Logger = warnings(t.Output())
 	srv := &milterkit.Server{Dispatcher: d, TempDir: t.TempDir()}
 	ln := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	var served sync.WaitGroup
@@ -77,6 +81,17 @@ func Run(t testing.TB, file string, slots ...milterkit.Slot) {
 	defer served.Wait()
 	defer srv.Close()
 	playFile(t, file, ln.dial)
+}
+
+// warnings returns a logger of what explains an unexpected answer: the failures of
+// children. That each message is told of is of no use beside the script.
+func warnings(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
 }
 
 // Play plays the script in a file, as [Run] does, at a filter that listens on a
