@@ -46,7 +46,7 @@ type Milter struct {
 	From           Origin // of the section
 	Name           Value[string]
 	Use            Value[string]    // a native child
-	Options        *options.Options // its own; nil where Use is empty
+	Options        *options.Options // its own; nil where Use is empty, or something is wrong with them
 	Socket         Value[Socket]    // of a remote child
 	When           Value[string]    // a condition that compiles; empty: it always takes part
 	ConnectTimeout Value[time.Duration]
@@ -163,7 +163,8 @@ func defaultMilter() Milter {
 // knows them by, with the options that each takes.
 type Natives map[string]*options.Schema
 
-// Load reads the file. An error is of type Errors.
+// Load reads the file. An error is of type Errors. With it there may be what could
+// be read of the file all the same, for which other things can be looked at.
 func Load(file string, natives Natives) (*Config, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -182,10 +183,12 @@ func Parse(file string, data []byte, natives Natives) (*Config, error) {
 	l := &loader{natives: natives, config: &Config{File: file, Server: defaultServer()}}
 	if root := tomlfile.Parse(data, l.report); root != nil {
 		l.load(root)
+	} else {
+		l.config = nil
 	}
 	if len(l.errs) > 0 {
 		l.errs.Sort()
-		return nil, l.errs
+		return l.config, l.errs
 	}
 	return l.config, nil
 }

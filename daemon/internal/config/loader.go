@@ -23,6 +23,7 @@ type loader struct {
 	natives Natives
 	errs    Errors
 	child   *options.Schema // of the milter at hand, where it is native
+	astray  bool            // a section stands at the top that was meant for options
 }
 
 func (l *loader) report(at tomlfile.Place, message string) {
@@ -89,6 +90,7 @@ func (l *loader) milterKeys(m *Milter) []key {
 
 // load takes in the whole document.
 func (l *loader) load(root *tomlfile.Value) {
+	l.astray = slices.ContainsFunc(root.Fields, func(f *tomlfile.Field) bool { return nearestSection(f.Name) == "options" })
 	for _, f := range root.Fields {
 		switch {
 		case f.Name == "server" && f.Val.Kind == tomlfile.IsTable:
@@ -119,13 +121,19 @@ func (l *loader) unknownSection(f *tomlfile.Field) string {
 		}
 		return fmt.Sprintf("unknown key %q%s", f.Name, tomlfile.DidYouMean(f.Name, append(l.names("[server]"), l.names("[[milter]]")...)))
 	}
-	switch tomlfile.Nearest(f.Name, []string{"server", "milter"}) {
+	switch nearestSection(f.Name) {
+	case "options":
+		return fmt.Sprintf("unknown section %q; did you mean [milter.options]?", f.Name)
 	case "server":
 		return fmt.Sprintf("unknown section %q; did you mean [server]?", f.Name)
 	case "milter":
 		return fmt.Sprintf("unknown section %q; did you mean [[milter]]?", f.Name)
 	}
 	return fmt.Sprintf("unknown section %q; there are [server] and [[milter]]", f.Name)
+}
+
+func nearestSection(name string) string {
+	return tomlfile.Nearest(name, []string{"server", "milter", "options"})
 }
 
 // names returns the keys of a section.
@@ -174,7 +182,7 @@ func (l *loader) section(name string, t *tomlfile.Value, keys []key) {
 func (l *loader) milter(t *tomlfile.Value) {
 	m := defaultMilter()
 	m.From = l.origin(t.At)
-	if use := t.Field("use"); use != nil {
+	if use := t.Field("use"); use != nil && use.Val.Kind == tomlfile.IsString {
 		l.child = l.natives[use.Val.Text]
 	}
 	defer func() { l.child = nil }()
@@ -189,13 +197,44 @@ func (l *loader) milter(t *tomlfile.Value) {
 	case socket != nil && use != nil:
 		l.report(use.At, fmt.Sprintf("use: a milter has either socket (line %d) or use, not both", socket.At.Line))
 	}
-	l.options(&m, t.Field("options"))
+	if use != nil && socket == nil {
+		l.socketOnly(t)
+	}
+	l.options(&m, t)
 	l.config.Milters = append(l.config.Milters, m)
 }
 
-// options takes in the section [milter.options]; f is nil where there is none.
-func (l *loader) options(m *Milter, f *tomlfile.Field) {
+// socketOnly refuses the keys of a native child that only a milter on a socket has.
+func (l *loader) socketOnly(t *tomlfile.Value) {
+	for _, name := range []string{"connect_timeout", "pipeline"} {
+		f := t.Field(name)
+		if f == nil {
+			continue
+		}
+		message := name + " is for milters on a socket; this one runs in this process"
+		if l.child != nil && l.child.Has(name) {
+			message += ", and its own " + name + " belongs under [milter.options]"
+		}
+		l.report(f.At, message)
+	}
+}
+
+// elsewhere reports whether options of a native child seem to stand in its
+// milter, where they are not looked for.
+func (l *loader) elsewhere(milter *tomlfile.Value) bool {
+	keys := l.names("[[milter]]")
+	return slices.ContainsFunc(milter.Fields, func(f *tomlfile.Field) bool {
+		section := f.Val.Kind == tomlfile.IsTable || f.Val.Kind == tomlfile.IsTables
+		return !slices.Contains(keys, f.Name) && (section || l.child.Has(f.Name))
+	})
+}
+
+// options takes in the section [milter.options] of a milter. Where something is
+// wrong with it that may be the reason for more, no more is told.
+func (l *loader) options(m *Milter, milter *tomlfile.Value) {
 	var t *tomlfile.Value
+	before := len(l.errs)
+	f := milter.Field("options")
 	switch {
 	case f == nil:
 	case f.Val.Kind == tomlfile.IsTable:
@@ -211,13 +250,27 @@ func (l *loader) options(m *Milter, f *tomlfile.Field) {
 		}
 		return
 	}
-	before := len(l.errs)
-	m.Options = l.child.Read(t, l.home, l.report)
+	if t == nil && len(l.errs) > before {
+		return
+	}
+	read := l.child.Read(t, l.home, l.report)
+	if l.astray || l.elsewhere(milter) {
+		return
+	}
+	for _, missing := range read.Missing() {
+		at := missing.At
+		if t == nil { // there is no section that it could stand in
+			at = milter.Field("use").At
+		}
+		l.report(at, missing.Message)
+	}
 	if len(l.errs) > before {
 		return
 	}
-	if err := m.Options.Validate(); err != nil {
+	m.Options = read
+	if err := read.Validate(); err != nil {
 		l.errs = append(l.errs, l.config.ChildFault(m, err)...)
+		m.Options = nil
 	}
 }
 

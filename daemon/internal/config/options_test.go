@@ -39,12 +39,28 @@ type wrong struct{ option, text string }
 func (w wrong) Error() string  { return w.option + ": " + w.text }
 func (w wrong) Option() string { return w.option }
 
+// needyOptions has one that the file must set.
+type needyOptions struct {
+	List     string `toml:",required"`
+	Max      int
+	Pipeline bool
+}
+
+// neverOptions has something against whatever the file says.
+type neverOptions struct{ List string }
+
+func (neverOptions) Validate() error { return errors.New("never") }
+
 var known = func() Natives {
-	schema, err := options.New(knownOptions{Max: 100})
-	if err != nil {
-		panic(err)
+	all := make(Natives)
+	for name, defaults := range map[string]any{"known": knownOptions{Max: 100}, "needy": needyOptions{List: "/etc/list"}, "never": neverOptions{}} {
+		schema, err := options.New(defaults)
+		if err != nil {
+			panic(err)
+		}
+		all[name] = schema
 	}
-	return Natives{"known": schema}
+	return all
 }()
 
 // native is a file to which options can be added, in line 5.
@@ -57,7 +73,10 @@ func TestOptionsAreShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, shown, _ := strings.Cut(string(c.TOML()), "[milter.options]\n")
+	milter, shown, _ := strings.Cut(string(c.TOML()), "[milter.options]\n")
+	if strings.Contains(milter, "connect_timeout") || strings.Contains(milter, "pipeline") {
+		t.Errorf("what only a milter on a socket has is shown:\n%s", milter)
+	}
 	const want = `max              = 100      # default
 delay            = "1m30s"  # f:5
 name             = ""       # default

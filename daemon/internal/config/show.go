@@ -50,13 +50,20 @@ func (m *Milter) settings() section {
 	} else {
 		out = append(out, setting{"socket", m.Socket.V.String(), m.Socket.From})
 	}
-	return append(out,
-		setting{"when", m.When.V, m.When.From},
-		duration("connect_timeout", m.ConnectTimeout),
+	remote := m.Use.V == ""
+	out = append(out, setting{"when", m.When.V, m.When.From})
+	if remote {
+		out = append(out, duration("connect_timeout", m.ConnectTimeout))
+	}
+	out = append(out,
 		duration("command_timeout", m.CommandTimeout),
 		duration("content_timeout", m.ContentTimeout),
 		setting{"default_action", m.DefaultAction.V.String(), m.DefaultAction.From},
-		setting{"pipeline", m.Pipeline.V, m.Pipeline.From},
+	)
+	if remote {
+		out = append(out, setting{"pipeline", m.Pipeline.V, m.Pipeline.From})
+	}
+	return append(out,
 		setting{"together", m.Together.V, m.Together.From},
 		setting{"shadow", m.Shadow.V, m.Shadow.From},
 		setting{"enabled", m.Enabled.V, m.Enabled.From},

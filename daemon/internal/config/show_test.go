@@ -62,6 +62,7 @@ func drawConfig(t *rapid.T) *Config {
 		if rapid.Bool().Draw(t, "native") {
 			m.Use, m.Socket = Value[string]{"known", at}, Value[Socket]{}
 			m.Options = known["known"].Read(nil, nil, nil)
+			m.ConnectTimeout, m.Pipeline = defaultMilter().ConnectTimeout, defaultMilter().Pipeline // it has none
 		}
 		c.Milters = append(c.Milters, m)
 	}

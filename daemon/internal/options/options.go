@@ -12,10 +12,17 @@ type Options struct {
 	schema *Schema
 	value  reflect.Value             // the struct
 	places map[string]tomlfile.Place // where those stand that the file sets
+
+	missing []Fault
 }
 
 // Value returns the struct.
 func (o *Options) Value() any { return o.value.Interface() }
+
+// Missing tells of the options that the file must set and does not, each in the
+// place of its section, which is zero where there is no [milter.options]. One that
+// the file seems to have under a wrong name is not among them.
+func (o *Options) Missing() []Fault { return o.missing }
 
 // Validate asks the struct itself, where it has a method for that.
 func (o *Options) Validate() error {
@@ -25,10 +32,10 @@ func (o *Options) Validate() error {
 	return nil
 }
 
-// A Fault is something wrong that the child itself has found.
+// A Fault is something wrong with options that could be read.
 type Fault struct {
 	Option  string         // "" where it is about none of them alone
-	At      tomlfile.Place // zero where the file does not set the option
+	At      tomlfile.Place // zero where the file has no such place
 	Message string
 }
 

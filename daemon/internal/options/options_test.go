@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -184,7 +185,7 @@ func TestWrongOptions(t *testing.T) {
 		{zero, "[inner]\nuse_tsl_for = []", `2:1: unknown key "use_tsl_for" in [milter.options.inner]; did you mean "use_tls_for"?`},
 		{zero, "[inner]\nzzzzzz = []", `2:1: unknown key "zzzzzz" in [milter.options.inner]; there are use_tls_for, deep`},
 		{zero, "[inner.deep]\nzzzzzz = []", `2:1: unknown key "zzzzzz" in [milter.options.inner.deep]; there is x`},
-		{zero, `skipped = 1`, "1:1: unknown key \"skipped\" in [milter.options]; there are " + strings.Join(names(zero), ", ")},
+		{zero, `skipped = 1`, "1:1: unknown key \"skipped\" in [milter.options]; there are " + strings.Join(names(zero.fields), ", ")},
 		{must(t, struct{}{}), `a = 1`, `1:1: unknown key "a" in [milter.options], which has none`},
 		{zero, `shadow = true`, `1:1: "shadow" does not belong in [milter.options], it belongs under [[milter]]`},
 	} {
@@ -193,13 +194,6 @@ func TestWrongOptions(t *testing.T) {
 			t.Errorf("%s\ngot  %s\nwant %s", c.file, got, c.want)
 		}
 	}
-}
-
-func names(s *Schema) (names []string) {
-	for _, f := range s.fields {
-		names = append(names, f.name)
-	}
-	return names
 }
 
 // mute reads itself, and cannot say what it is.
@@ -246,7 +240,10 @@ func TestWrongStructs(t *testing.T) {
 		}{}, "struct { C int \"toml:\\\"a b\\\"\" }.C: \"a b\" is not the name of an option; it has letters, digits, _ and -"},
 		{struct {
 			C int `toml:"c,omitempty"`
-		}{}, "struct { C int \"toml:\\\"c,omitempty\\\"\" }.C: the tag \"c,omitempty\" ends in \"omitempty\", which means nothing here; there is \"size\""},
+		}{}, "struct { C int \"toml:\\\"c,omitempty\\\"\" }.C: the tag \"c,omitempty\" has \"omitempty\", which means nothing here; there are \"size\" and \"required\""},
+		{struct {
+			C struct{ D int } `toml:",required"`
+		}{}, "struct { C struct { D int } \"toml:\\\",required\\\"\" }.C: a section is not required, but each of its options can be"},
 		{struct {
 			C string `toml:",size"`
 		}{}, "struct { C string \"toml:\\\",size\\\"\" }.C: a size is an integer, or several"},
@@ -261,6 +258,50 @@ func TestWrongStructs(t *testing.T) {
 	} {
 		if _, err := New(c.defaults); err == nil || err.Error() != c.want {
 			t.Errorf("%#v\ngot  %v\nwant %s", c.defaults, err, c.want)
+		}
+	}
+}
+
+// An option that is required is missed where its section stands, unless it is
+// there under a wrong name. The default is the example.
+func TestMissingOptions(t *testing.T) {
+	type needy struct {
+		List  string         `toml:",required"`
+		Most  int64          `toml:"max_size,size,required"`
+		Match *regexp.Regexp `toml:",required"`
+		Nets  []netip.Prefix `toml:",required"`
+		Quota map[string]int `toml:"per_domain,required"`
+		Free  string
+		Inner struct {
+			Deep struct {
+				X int `toml:",required"`
+			}
+		}
+	}
+	const list, most, match, nets, quota = `[milter.options] needs "list", for example list = "/etc/list"`,
+		`[milter.options] needs "max_size", for example max_size = "1MiB"`, `[milter.options] needs "match", for example match = "…"`,
+		`[milter.options] needs "nets", for example nets = ["…"]`, `[milter.options] needs "per_domain", for example per_domain = {"key" = 10}`
+	const x = `[milter.options.inner.deep] needs "x", for example x = 10`
+	const rest = "match = \"x\"\nnets = []\nper_domain = {}\n"
+	s := must(t, needy{List: "/etc/list", Most: 1 << 20})
+	for _, c := range []struct {
+		file string
+		want []string
+	}{
+		{"", []string{"1:1: " + list, "1:1: " + most, "1:1: " + match, "1:1: " + nets, "1:1: " + quota, "1:1: " + x}},
+		{"list = 5\nmax_size = 1\n" + rest + "inner = 1", nil},                                    // wrong, but there
+		{"lst = 5\nmax_sise = 1\n" + rest + "[inner.dep]\nx = 1", nil},                            // misspelt
+		{"list = \"\"\nmax_size = 0\n" + rest + "[inner]\n[inner.deep]\n", []string{"7:8: " + x}}, // empty is something
+		{"list = \"\"\nzzzzzzzz = 0\n" + rest + "[inner]\n", []string{"6:2: " + x, "1:1: " + most}},
+		{"list = \"\"\nmax_size = 0\n" + rest + "inner.deep.x = 0\n", nil},
+	} {
+		o, _ := read(t, s, c.file)
+		var got []string
+		for _, f := range o.Missing() {
+			got = append(got, fmt.Sprintf("%d:%d: %s", f.At.Line, f.At.Column, f.Message))
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s\ngot  %q\nwant %q", c.file, got, c.want)
 		}
 	}
 }

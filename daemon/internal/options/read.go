@@ -25,10 +25,11 @@ type reader struct {
 func (s *Schema) Read(t *tomlfile.Value, home func(key string) string, report func(tomlfile.Place, string)) *Options {
 	o := &Options{schema: s, value: reflect.New(s.defaults.Type()).Elem(), places: make(map[string]tomlfile.Place)}
 	o.value.Set(s.defaults)
-	if t != nil {
-		r := &reader{o, report, home}
-		r.section("", t, s.fields, o.value)
+	if t == nil {
+		t = &tomlfile.Value{Kind: tomlfile.IsTable}
 	}
+	r := &reader{o, report, home}
+	r.section("", t, s.fields, o.value)
 	return o
 }
 
@@ -37,15 +38,19 @@ func (s *Schema) Has(name string) bool {
 	return slices.ContainsFunc(s.fields, func(f field) bool { return f.name == name })
 }
 
-// section reads the fields of a struct; path is where it stands, with a dot
-// behind it.
+// section reads the fields of a struct, and notes what is missing; path is where
+// it stands, with a dot behind it.
 func (r *reader) section(path string, t *tomlfile.Value, fields []field, into reflect.Value) {
+	title := strings.TrimSuffix("[milter.options."+path, ".") + "]"
+	var there []string
 	for _, f := range t.Fields {
 		i := slices.IndexFunc(fields, func(known field) bool { return known.name == f.Name })
 		if i < 0 {
-			r.report(f.At, r.unknown(strings.TrimSuffix("[milter.options."+path, "."), f.Name, fields))
+			r.report(f.At, r.unknown(title, f.Name, fields))
+			there = append(there, tomlfile.Nearest(f.Name, names(fields)))
 			continue
 		}
+		there = append(there, f.Name)
 		known, full := fields[i], path+f.Name
 		r.out.places[full] = f.At
 		switch {
@@ -57,18 +62,33 @@ func (r *reader) section(path string, t *tomlfile.Value, fields []field, into re
 			r.report(f.Val.At, fmt.Sprintf("%s: this is %s; write a section of its own, [milter.options.%s]", full, f.Val.Kind, full))
 		}
 	}
+	for _, known := range fields {
+		full, like := path+known.name, into.Field(known.index)
+		switch {
+		case slices.Contains(there, known.name):
+		case known.section: // as if it were there, and empty
+			r.section(full+".", &tomlfile.Value{Kind: tomlfile.IsTable, At: t.At}, known.fields, like)
+		case known.needed:
+			r.out.missing = append(r.out.missing, Fault{full, t.At,
+				fmt.Sprintf("%s needs %q, for example %s = %s", title, known.name, known.name, anyExample(like, known.size))})
+		}
+	}
 }
 
-// unknown is the message for a key that is none of the fields.
-func (r *reader) unknown(section, key string, fields []field) string {
-	section += "]"
-	if home := r.home(key); home != "" {
-		return fmt.Sprintf("%q does not belong in %s, it belongs under %s", key, section, home)
-	}
+func names(fields []field) []string {
 	names := make([]string, len(fields))
 	for i := range fields {
 		names[i] = fields[i].name
 	}
+	return names
+}
+
+// unknown is the message for a key that is none of the fields.
+func (r *reader) unknown(section, key string, fields []field) string {
+	if home := r.home(key); home != "" {
+		return fmt.Sprintf("%q does not belong in %s, it belongs under %s", key, section, home)
+	}
+	names := names(fields)
 	message := fmt.Sprintf("unknown key %q in %s", key, section)
 	switch near := tomlfile.DidYouMean(key, names); {
 	case near != "":

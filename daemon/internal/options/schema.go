@@ -27,6 +27,7 @@ type field struct {
 	name    string
 	index   int
 	size    bool // an integer that is written as a size, or some of them
+	needed  bool // the file must set it; the default is only an example
 	section bool
 	fields  []field // of the section
 }
@@ -71,11 +72,22 @@ func fieldsOf(t reflect.Type) ([]field, error) {
 }
 
 func fieldOf(f reflect.StructField, tag string) (field, error) {
-	name, extra, _ := strings.Cut(tag, ",")
+	name, extra, more := strings.Cut(tag, ",")
 	if name == "" {
 		name = snake(f.Name)
 	}
-	made := field{name: name, size: extra == "size"}
+	made := field{name: name}
+	for word := ""; more; {
+		word, extra, more = strings.Cut(extra, ",")
+		switch word {
+		case "size":
+			made.size = true
+		case "required":
+			made.needed = true
+		default:
+			return made, fmt.Errorf(`the tag "%s" has %q, which means nothing here; there are "size" and "required"`, tag, word)
+		}
+	}
 	switch {
 	case f.Anonymous:
 		return made, errors.New("an embedded field is no option; give it a name")
@@ -83,11 +95,12 @@ func fieldOf(f reflect.StructField, tag string) (field, error) {
 		return made, errors.New("a field that is not exported cannot be set; begin its name with a capital letter")
 	case !bareKey.MatchString(name):
 		return made, fmt.Errorf("%q is not the name of an option; it has letters, digits, _ and -", name)
-	case extra != "" && extra != "size":
-		return made, fmt.Errorf(`the tag "%s" ends in %q, which means nothing here; there is "size"`, tag, extra)
 	case f.Type.Kind() == reflect.Struct && !isText(f.Type):
-		if made.size {
+		switch {
+		case made.size:
 			return made, errSize
+		case made.needed:
+			return made, errors.New("a section is not required, but each of its options can be")
 		}
 		var err error
 		made.section = true

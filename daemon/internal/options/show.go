@@ -124,6 +124,18 @@ func example(like reflect.Value, size bool) string {
 	return "10"
 }
 
+// anyExample is example for an option of any type, and never "".
+func anyExample(like reflect.Value, size bool) string {
+	single := isText(like.Type())
+	switch k := like.Kind(); {
+	case k == reflect.Slice && !single:
+		return listExample(like, size)
+	case k == reflect.Map && !single:
+		return tableExample(like, size)
+	}
+	return cmp.Or(example(like, size), `"…"`)
+}
+
 // listExample is example for lists.
 func listExample(like reflect.Value, size bool) string {
 	if like.Len() > 0 && like.Len() <= 3 {
