@@ -232,28 +232,37 @@ func TestReadingOrderNamesEveryFile(t *testing.T) {
 	}
 }
 
-// The Go programs in the README build.
-func TestReadmeProgramsBuild(t *testing.T) {
-	text, err := os.ReadFile("README.md")
+// The Go programs in the README and in docs build. (That of docs/embedding.md, which
+// needs go-smtp, is built by the tests of examples.)
+func TestProgramsInPagesBuild(t *testing.T) {
+	pages, err := filepath.Glob("docs/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	programs := regexp.MustCompile("(?s)```go\n(package main.*?)```").FindAllSubmatch(text, -1)
-	if len(programs) == 0 {
-		t.Fatal("README.md has no Go program")
-	}
-	for i, p := range programs {
-		// Below this folder, so that this module is the one that is built against.
-		dir, err := os.MkdirTemp(".", ".readme")
+	pages = slices.DeleteFunc(append(pages, "README.md"), func(p string) bool { return filepath.Base(p) == "embedding.md" })
+	count := 0
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer os.RemoveAll(dir)
-		if err := os.WriteFile(filepath.Join(dir, "main.go"), p[1], 0o644); err != nil {
-			t.Fatal(err)
+		for i, p := range regexp.MustCompile("(?s)```go\n(package main.*?)```").FindAllSubmatch(text, -1) {
+			// Below this folder, so that this module is the one that is built against.
+			dir, err := os.MkdirTemp(".", ".page")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer os.RemoveAll(dir)
+			if err := os.WriteFile(filepath.Join(dir, "main.go"), p[1], 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := exec.Command("go", "vet", "./"+dir).CombinedOutput(); err != nil {
+				t.Errorf("%s: program %d: %v\n%s", page, i+1, err, out)
+			}
+			count++
 		}
-		if out, err := exec.Command("go", "vet", "./"+dir).CombinedOutput(); err != nil {
-			t.Errorf("program %d: %v\n%s", i+1, err, out)
-		}
+	}
+	if count < 2 {
+		t.Errorf("README.md and docs have %d Go programs", count)
 	}
 }

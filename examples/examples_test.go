@@ -5,10 +5,12 @@ package examples_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +70,30 @@ var arguments = map[string][]string{
 	"policy-http": {"-service", "http://127.0.0.1:1/"},
 	"shadow":      {"-status", "127.0.0.1:0"},
 	"wrap":        {"-old", "none.sock"},
+}
+
+// The program in the page about mail servers builds: its blocks are the files.
+func TestEmbeddingBuilds(t *testing.T) {
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(read(t, "../docs/embedding.md"), -1)
+	if len(blocks) == 0 {
+		t.Fatal("docs/embedding.md has no program")
+	}
+	dir, err := os.MkdirTemp(".", ".embedding") // here, so that it is of this module
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	for i, b := range blocks {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("file%d.go", i)), []byte(b[1]), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := exec.Command("go", "vet", "./"+dir).CombinedOutput(); err != nil {
+		t.Errorf("docs/embedding.md: %v\n%s", err, out)
+	}
+	if out, err := exec.Command("gofmt", "-l", dir).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("gofmt: %v %s", err, out)
+	}
 }
 
 // plain are the examples that listen as package net does: they set up a server themselves.
