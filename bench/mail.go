@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/milterkit/sdk/internal/tomlfile"
+	"github.com/milterkit/sdk/internal/nearest"
 )
 
 // A Mail is what one message looks like.
@@ -37,7 +37,7 @@ func MailNamed(mails []Mail, name string) (Mail, error) {
 		}
 		names = append(names, m.Name)
 	}
-	near := tomlfile.DidYouMean(name, names)
+	near := nearest.DidYouMean(name, names)
 	if near == "" {
 		near = "; there are " + strings.Join(names, ", ")
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/milterkit/sdk/internal/tomlfile"
+	"github.com/milterkit/sdk/internal/nearest"
 )
 
 // A Scenario says which contests are held: one for each mail, with each number
@@ -69,7 +69,7 @@ func FindScenario(nameOrFile string) (Scenario, error) {
 		}
 		names = append(names, s.Name)
 	}
-	near := tomlfile.DidYouMean(nameOrFile, names)
+	near := nearest.DidYouMean(nameOrFile, names)
 	if near == "" {
 		near = "; there are " + strings.Join(names, ", ")
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/milterkit/sdk/internal/nearest"
 	"github.com/milterkit/sdk/internal/tomlfile"
 )
 
@@ -131,7 +132,7 @@ func (r *scenarioReader) table(where string, t *tomlfile.Value, keys []scenarioK
 			keys[i].set(f)
 			continue
 		}
-		near := tomlfile.DidYouMean(f.Name, names)
+		near := nearest.DidYouMean(f.Name, names)
 		if near == "" {
 			near = "; there are " + strings.Join(names, ", ")
 		}
@@ -284,7 +285,7 @@ func parseKind(word string) (string, error) {
 	if slices.Contains(kinds, word) {
 		return word, nil
 	}
-	if near := tomlfile.DidYouMean(word, kinds); near != "" {
+	if near := nearest.DidYouMean(word, kinds); near != "" {
 		return "", fmt.Errorf("%q is unknown%s", word, near)
 	}
 	return "", fmt.Errorf("%q is unknown; there are %s", word, strings.Join(kinds, ", "))

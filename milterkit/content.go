@@ -43,6 +43,7 @@ type content struct {
 type editedHeader interface {
 	Reset(fields []overlay.Field)
 	Fields() []overlay.Field
+	Above() int
 	Apply(group ...[]overlay.Edit)
 	Script() []overlay.Edit
 }

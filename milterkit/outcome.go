@@ -6,6 +6,8 @@ import (
 	"net"
 	"slices"
 	"strings"
+
+	"github.com/milterkit/sdk/internal/overlay"
 )
 
 // An Outcome is what the children have made of a message. It is valid until
@@ -66,13 +68,19 @@ func (o Outcome) Held() (reason string, held bool) {
 }
 
 // WriteMessage writes the message as the children left it, with header lines that
-// end in CRLF. It is for one that was given to [Walk.Message]: of another the Walk
-// does not have all of the body.
-func (o Outcome) WriteMessage(w io.Writer) error {
+// end in CRLF. received is the mail server's own Received field, without an end of
+// line, or "": it stands where children take it to be, on top but for what they have
+// inserted above it. This is for a message that was given to [Walk.Message] and goes
+// on; for another one it is an error.
+func (o Outcome) WriteMessage(w io.Writer, received string) error {
 	if o.walk == nil || !o.walk.whole {
 		return errNotWhole
 	}
-	if _, err := w.Write(headerText(o.walk.header.Fields())); err != nil {
+	fields := o.walk.header.Fields()
+	if name, value, ok := strings.Cut(strings.ReplaceAll(received, "\r\n", "\n"), ":"); ok {
+		fields = slices.Insert(slices.Clone(fields), o.walk.header.Above(), overlay.Field{Name: []byte(name), Value: []byte(value)})
+	}
+	if _, err := w.Write(headerText(fields)); err != nil {
 		return err
 	}
 	body := net.Buffers{o.walk.text}

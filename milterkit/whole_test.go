@@ -56,7 +56,7 @@ func TestWholeMessageComesBack(t *testing.T) {
 			return milterkit.Continue
 		}))
 		var out bytes.Buffer
-		if err := w.Message(t.Context(), []byte(in)).WriteMessage(&out); err != nil || out.String() != want {
+		if err := w.Message(t.Context(), []byte(in)).WriteMessage(&out, ""); err != nil || out.String() != want {
 			t.Errorf("%.60q: %.60q, want %.60q; %v", in, out.String(), want, err)
 		}
 		if string(seen) != want {
@@ -84,7 +84,7 @@ func TestOutcomeIsTheMessageAsTheChildrenLeftIt(t *testing.T) {
 	}))
 	o := w.Message(t.Context(), []byte("X-Old: 1\nSubject: hello\nx-old: 2\n\nbody\n"))
 	var out bytes.Buffer
-	if err := o.WriteMessage(&out); err != nil || out.String() != "Subject: [list] hello\r\n\r\nanother body\r\n" {
+	if err := o.WriteMessage(&out, ""); err != nil || out.String() != "Subject: [list] hello\r\n\r\nanother body\r\n" {
 		t.Errorf("%q, %v", out.String(), err)
 	}
 	if s := o.Sender(); s.Addr != "bounce@example.org" || !slices.Equal(s.Args, []string{"RET=HDRS"}) {
@@ -102,13 +102,27 @@ func TestOutcomeIsTheMessageAsTheChildrenLeftIt(t *testing.T) {
 	}
 }
 
+// The mail server's own Received stands below what a child has put above it.
+func TestReceivedStandsWhereChildrenTakeItToBe(t *testing.T) {
+	for position, want := range []string{"X-In: 1\r\nReceived: by mx\r\n\tfor b\r\nA: 1\r\n\r\n", "Received: by mx\r\n\tfor b\r\nX-In: 1\r\nA: 1\r\n\r\n"} {
+		w := openWalk(t, milterkit.OnMessage("inserter", func(_ context.Context, _ *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
+			e.InsertHeader(position, "X-In", "1")
+			return milterkit.Continue
+		}))
+		var out bytes.Buffer
+		if err := w.Message(t.Context(), []byte("A: 1\n\n")).WriteMessage(&out, "Received: by mx\r\n\tfor b"); err != nil || out.String() != want {
+			t.Errorf("at %d: %q, want %q; %v", position, out.String(), want, err)
+		}
+	}
+}
+
 // A message that does not go on is not written.
 func TestRefusedMessageIsNotWritten(t *testing.T) {
 	w := openWalk(t, milterkit.OnMessage("no", func(context.Context, *milterkit.Message, *milterkit.Edits) milterkit.Verdict {
 		return milterkit.Reject("no")
 	}))
 	o := w.Message(t.Context(), []byte("\n"))
-	if err := o.WriteMessage(io.Discard); err == nil || o.Verdict.Kind() != milterkit.KindReject {
+	if err := o.WriteMessage(io.Discard, ""); err == nil || o.Verdict.Kind() != milterkit.KindReject {
 		t.Errorf("%v, %v", o.Verdict, err)
 	}
 }

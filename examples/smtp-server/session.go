@@ -73,7 +73,7 @@ func deliver(dir string, o milterkit.Outcome) error {
 		return err
 	}
 	fmt.Fprintf(f, "X-Envelope: from %v to %v\r\n", o.Sender(), o.Recipients())
-	err = errors.Join(o.WriteMessage(f), f.Sync(), f.Close())
+	err = errors.Join(o.WriteMessage(f, ""), f.Sync(), f.Close())
 	if err != nil {
 		os.Remove(f.Name())
 	}

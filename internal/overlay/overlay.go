@@ -144,6 +144,12 @@ func (h *Header) Fields() []Field {
 	return h.now.fields
 }
 
+// Above returns how many of Fields stand above the MTA's hidden Received.
+func (h *Header) Above() int {
+	h.refresh()
+	return h.now.hidden
+}
+
 // Edited reports whether an edit was merged. The header may be the original one
 // all the same, when edits undid each other; then Script is empty.
 func (h *Header) Edited() bool { return len(h.nodes) > 0 }

@@ -82,6 +82,16 @@ func (h *SendmailHeader) Fields() []Field {
 	return h.fields
 }
 
+// Above returns how many of Fields stand above Sendmail's Received.
+func (h *SendmailHeader) Above() (n int) {
+	for e := h.top.next; e != nil && e.kind != received; e = e.next {
+		if e.shown() {
+			n++
+		}
+	}
+	return n
+}
+
 // there reports whether the field has a place in Sendmail's list from the start.
 func (e *entry) there() bool { return e.kind != added && e.kind != inserted }
 

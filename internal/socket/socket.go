@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/milterkit/sdk/internal/tomlfile"
+	"github.com/milterkit/sdk/internal/nearest"
 )
 
 // maxUnixPath is the longest path a unix socket can have on Linux, in bytes:
@@ -61,7 +61,7 @@ func Parse(spec string) (Addr, error) {
 			return parseSystemd(rest)
 		}
 	}
-	if near := tomlfile.Nearest(scheme, socketSchemes); found && near != "" {
+	if near := nearest.To(scheme, socketSchemes); found && near != "" {
 		return Addr{}, fmt.Errorf("%q is not a kind of socket; did you mean %q?", scheme, near)
 	}
 	if s, err := parseInet(spec, false); err == nil && found {

@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/milterkit/sdk/daemon/internal/options"
+	"github.com/milterkit/sdk/internal/nearest"
 	"github.com/milterkit/sdk/internal/socket"
 	"github.com/milterkit/sdk/internal/tomlfile"
 	"github.com/milterkit/sdk/milterkit"
@@ -119,7 +120,7 @@ func (l *loader) unknownSection(f *tomlfile.Field) string {
 		if home := l.home(f.Name); home != "" {
 			return fmt.Sprintf("%q belongs under %s", f.Name, home)
 		}
-		return fmt.Sprintf("unknown key %q%s", f.Name, tomlfile.DidYouMean(f.Name, append(l.names("[server]"), l.names("[[milter]]")...)))
+		return fmt.Sprintf("unknown key %q%s", f.Name, nearest.DidYouMean(f.Name, append(l.names("[server]"), l.names("[[milter]]")...)))
 	}
 	switch nearestSection(f.Name) {
 	case "options":
@@ -133,7 +134,7 @@ func (l *loader) unknownSection(f *tomlfile.Field) string {
 }
 
 func nearestSection(name string) string {
-	return tomlfile.Nearest(name, []string{"server", "milter", "options"})
+	return nearest.To(name, []string{"server", "milter", "options"})
 }
 
 // names returns the keys of a section.
@@ -174,7 +175,7 @@ func (l *loader) section(name string, t *tomlfile.Value, keys []key) {
 			l.report(f.At, fmt.Sprintf("%q does not belong in %s, it belongs under %s", f.Name, name, home))
 			continue
 		}
-		l.report(f.At, fmt.Sprintf("unknown key %q in %s%s", f.Name, name, tomlfile.DidYouMean(f.Name, l.names(name))))
+		l.report(f.At, fmt.Sprintf("unknown key %q in %s%s", f.Name, name, nearest.DidYouMean(f.Name, l.names(name))))
 	}
 }
 
@@ -370,7 +371,7 @@ func (l *loader) parseUse(name string) (string, error) {
 		return name, nil
 	}
 	names := slices.Sorted(maps.Keys(l.natives))
-	switch near := tomlfile.DidYouMean(name, names); {
+	switch near := nearest.DidYouMean(name, names); {
 	case near != "":
 		return "", fmt.Errorf("there is no native child %q%s", name, near)
 	case len(names) == 0:
@@ -398,7 +399,7 @@ func parseOneOf(words ...string) func(string) (string, error) {
 		if slices.Contains(words, word) {
 			return word, nil
 		}
-		if near := tomlfile.DidYouMean(word, words); near != "" {
+		if near := nearest.DidYouMean(word, words); near != "" {
 			return "", fmt.Errorf("%q is unknown%s", word, near)
 		}
 		return "", fmt.Errorf("%q is unknown; there are %s", word, strings.Join(words, ", "))

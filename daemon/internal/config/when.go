@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/milterkit/sdk/daemon/internal/when"
+	"github.com/milterkit/sdk/internal/nearest"
 	"github.com/milterkit/sdk/internal/tomlfile"
 )
 
@@ -24,7 +25,7 @@ func (l *loader) readWhen(v *tomlfile.Value) (string, error) {
 
 // whenMessage is what is wrong with a condition, and what was meant.
 func whenMessage(e when.Error) string {
-	switch near := tomlfile.DidYouMean(e.Unknown, e.Known); {
+	switch near := nearest.DidYouMean(e.Unknown, e.Known); {
 	case e.Unknown == "":
 		return e.Message
 	case near != "":

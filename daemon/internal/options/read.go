@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/milterkit/sdk/internal/nearest"
 	"github.com/milterkit/sdk/internal/tomlfile"
 )
 
@@ -47,7 +48,7 @@ func (r *reader) section(path string, t *tomlfile.Value, fields []field, into re
 		i := slices.IndexFunc(fields, func(known field) bool { return known.name == f.Name })
 		if i < 0 {
 			r.report(f.At, r.unknown(title, f.Name, fields))
-			there = append(there, tomlfile.Nearest(f.Name, names(fields)))
+			there = append(there, nearest.To(f.Name, names(fields)))
 			continue
 		}
 		there = append(there, f.Name)
@@ -90,7 +91,7 @@ func (r *reader) unknown(section, key string, fields []field) string {
 	}
 	names := names(fields)
 	message := fmt.Sprintf("unknown key %q in %s", key, section)
-	switch near := tomlfile.DidYouMean(key, names); {
+	switch near := nearest.DidYouMean(key, names); {
 	case near != "":
 		return message + near
 	case len(names) == 0:

@@ -1,4 +1,4 @@
-package tomlfile
+package nearest
 
 import "testing"
 
@@ -8,8 +8,8 @@ func TestNearestFindsASlipNotAnotherWord(t *testing.T) {
 		"lisetn": "listen", "listne": "listen", "Listen": "listen", "users": "user", "lg": "log",
 		"status_page": "", "x": "", "": "", "milter": "",
 	} {
-		if got := Nearest(word, words); got != want {
-			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
+		if got := To(word, words); got != want {
+			t.Errorf("To(%q) = %q, want %q", word, got, want)
 		}
 	}
 }

@@ -1,10 +1,11 @@
-package tomlfile
+// Package nearest finds the word that a misspelt one was most likely meant to be.
+package nearest
 
 import "fmt"
 
-// Nearest returns the word of words that word is most likely a misspelling of,
+// To returns the word of words that word is most likely a misspelling of,
 // or "" where none is near.
-func Nearest(word string, words []string) string {
+func To(word string, words []string) string {
 	best, found := 1+max(1, len(word)/3), ""
 	for _, w := range words {
 		if d := distance(word, w, best); d < best {
@@ -17,7 +18,7 @@ func Nearest(word string, words []string) string {
 // DidYouMean is what an error message ends with where a word is most likely
 // misspelt: "; did you mean …?", or nothing.
 func DidYouMean(word string, words []string) string {
-	if near := Nearest(word, words); near != "" {
+	if near := To(word, words); near != "" {
 		return fmt.Sprintf("; did you mean %q?", near)
 	}
 	return ""
