@@ -91,7 +91,7 @@ func (a *account) verify(groups []int) error {
 
 // runsAs returns the account to become, or nil where the process stays what it
 // is: it is not root, or is told to stay root.
-func runsAs(c *config.Config) (*account, error) {
+func runsAs(c *config.Config) (*account, config.Errors) {
 	if os.Geteuid() != 0 {
 		return nil, nil
 	}
@@ -105,10 +105,32 @@ func runsAs(c *config.Config) (*account, error) {
 	return a, nil
 }
 
+// standIn is who tries out the milters where the user that the daemon would run
+// as is not to be had.
+const standIn = "nobody"
+
+// triedAs is runsAs for trying out what a configuration names: where the user is
+// not to be had the account is that of the stand-in, or nil if there is none.
+func triedAs(c *config.Config) (a *account, noUser config.Errors) {
+	if a, noUser = runsAs(c); len(noUser) > 0 {
+		if other, err := lookupAccount(standIn); err == nil && other.uid != 0 {
+			a = other
+		}
+	}
+	return a, noUser
+}
+
+// markStandIn says of what the stand-in has found that the user may not find it.
+func markStandIn(faults config.Errors) {
+	for _, f := range faults {
+		f.Message += " (tried as " + standIn + ")"
+	}
+}
+
 // socketOwner returns who may connect to unix sockets. A group that was asked
 // for must be had; where it is only the default, and cannot be had, the
 // warning says so.
-func socketOwner(c *config.Config) (owner listen.Owner, warning string, err error) {
+func socketOwner(c *config.Config) (owner listen.Owner, warning string, fault config.Errors) {
 	s := &c.Server
 	owner = listen.Owner{Mode: s.SocketMode.V, Group: -1}
 	if s.SocketGroup.V == "" {
@@ -152,7 +174,7 @@ func mayGive(gid int) bool {
 }
 
 // checkTempDir makes sure that bodies can be put there.
-func checkTempDir(c *config.Config) error {
+func checkTempDir(c *config.Config) config.Errors {
 	dir := c.Server.TempDir
 	fi, err := os.Stat(dir.V)
 	if err == nil && !fi.IsDir() {

@@ -12,12 +12,44 @@ import (
 )
 
 // build makes the server that a configuration describes, and returns the
-// children of it that are milters on sockets.
+// children of it that are milters on sockets, also with an error.
 func (all natives) build(c *config.Config, log *slog.Logger) (*milterkit.Server, []*remote.Milter, error) {
-	var slots []milterkit.Slot
+	children, faults := all.children(c)
 	var remotes []*remote.Milter
+	for i := range c.Milters {
+		if m := &c.Milters[i]; m.Enabled.V && m.Use.V == "" {
+			child := remoteOf(m, log)
+			remotes = append(remotes, child)
+			children[i] = child
+		}
+	}
+	if len(faults) > 0 {
+		return nil, remotes, faults
+	}
+	server, err := serverOf(c, children, log)
+	if err != nil {
+		closeAll(children)
+	}
+	return server, remotes, err
+}
+
+func remoteOf(m *config.Milter, log *slog.Logger) *remote.Milter {
+	return &remote.Milter{
+		Label:          m.Name.V,
+		Network:        m.Socket.V.Network,
+		Addr:           m.Socket.V.Addr,
+		ConnectTimeout: m.ConnectTimeout.V,
+		Lockstep:       !m.Pipeline.V,
+		Logger:         log,
+	}
+}
+
+// serverOf makes the server of a configuration whose milters are these children,
+// each in its place.
+func serverOf(c *config.Config, children []milterkit.Child, log *slog.Logger) (*milterkit.Server, error) {
+	var slots []milterkit.Slot
 	grouped := false // the group that the milter at hand may join has a slot
-	for _, m := range c.Milters {
+	for i, m := range c.Milters {
 		// A milter that is not enabled still keeps its place, so that to turn
 		// off the first of a group does not add the rest to the group before.
 		together := m.Together.V && grouped
@@ -27,37 +59,21 @@ func (all natives) build(c *config.Config, log *slog.Logger) (*milterkit.Server,
 		}
 		condition, err := conditionOf(m)
 		if err != nil {
-			return nil, nil, c.Fault("when", m.When.From, err)
+			return nil, c.Fault("when", m.When.From, err)
 		}
-		slot := milterkit.Slot{
+		slots = append(slots, milterkit.Slot{
+			Child:          children[i],
 			When:           condition,
 			CommandTimeout: m.CommandTimeout.V,
 			ContentTimeout: m.ContentTimeout.V,
 			DefaultAction:  m.DefaultAction.V,
 			Shadow:         m.Shadow.V,
 			Together:       together,
-		}
-		if m.Use.V != "" {
-			if slot.Child, err = all.child(c, &m); err != nil {
-				return nil, nil, err
-			}
-		} else {
-			child := &remote.Milter{
-				Label:          m.Name.V,
-				Network:        m.Socket.V.Network,
-				Addr:           m.Socket.V.Addr,
-				ConnectTimeout: m.ConnectTimeout.V,
-				Lockstep:       !m.Pipeline.V,
-				Logger:         log,
-			}
-			remotes = append(remotes, child)
-			slot.Child = child
-		}
-		slots = append(slots, slot)
+		})
 	}
 	dispatcher, err := milterkit.NewDispatcher(slots...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", c.File, err)
+		return nil, fmt.Errorf("%s: %w", c.File, err)
 	}
 	s := &c.Server
 	dispatcher.StageTimeout = s.StageTimeout.V
@@ -69,7 +85,7 @@ func (all natives) build(c *config.Config, log *slog.Logger) (*milterkit.Server,
 		TempDir:    s.TempDir.V,
 		MaxHeader:  int(s.MaxHeader.V),
 		Logger:     log,
-	}, remotes, nil
+	}, nil
 }
 
 // conditionOf returns the condition under which a milter takes part. The loader

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -26,7 +27,8 @@ func newCheckCommand(all natives) *cobra.Command {
 		Short: "Check the configuration",
 		Long: `Check the configuration file, and ask each milter whether it answers. The
 messages are those of serve. Started as root, check gives up root's rights as
-serve does, so that it may do what serve may do.
+serve does, so that it may do what serve may do; where the user of the file is
+not there, it says so and goes on as nobody.
 
 Exit status: 0 when the configuration is good, also where a milter does not
 answer; 78 when it is wrong.`,
@@ -41,19 +43,16 @@ answer; 78 when it is wrong.`,
 	return c
 }
 
+// check tells all that is wrong at once, and of the milters also where something
+// is wrong besides.
 func (all natives) check(stdout, stderr io.Writer, file string, connect bool) error {
 	c, err := all.load(file)
 	if err != nil {
-		return err
+		return all.alsoChildren(c, err)
 	}
-	account, err := runsAs(c)
-	if err != nil {
-		return err
-	}
-	_, warning, err := socketOwner(c)
-	if err != nil {
-		return err
-	}
+	account, noUser := triedAs(c)
+	_, warning, faults := socketOwner(c)
+	faults = append(faults, noUser...)
 	if warning != "" {
 		fmt.Fprintln(stdout, "warning:", warning)
 	}
@@ -65,37 +64,62 @@ func (all natives) check(stdout, stderr io.Writer, file string, connect bool) er
 			fmt.Fprintf(stdout, "warning: %s: %v, and serve will want it\n", s, err)
 		}
 	}
+	if account == nil && noUser != nil {
+		return faults
+	}
 	if account != nil {
 		if err := account.become(); err != nil {
 			return err
 		}
 	}
-	if err := checkTempDir(c); err != nil {
-		return err
+	if noUser == nil { // else it is of no use to know what the stand-in may do
+		faults = append(faults, checkTempDir(c)...)
 	}
 	server, remotes, err := all.build(c, newLogger("stderr", stderr))
-	if err != nil {
+	var more config.Errors
+	if err != nil && !errors.As(err, &more) {
 		return err
 	}
+	if noUser != nil {
+		markStandIn(more)
+		fmt.Fprintf(stdout, "warning: there is no user %q, so the milters are tried out as %s, who may be allowed less\n", c.Server.User.V, standIn)
+	}
+	faults = append(faults, more...)
 	for _, note := range advice(c) {
 		fmt.Fprintln(stdout, "warning:", note)
 	}
-	fmt.Fprintln(stdout, goodNews(c))
-	for _, slot := range server.Dispatcher.Slots() {
-		if slot.When.Holds != nil {
-			fmt.Fprintln(stdout, takesPart(slot))
+	if len(faults) == 0 {
+		fmt.Fprintln(stdout, goodNews(c))
+	}
+	if server != nil {
+		for _, slot := range server.Dispatcher.Slots() {
+			if slot.When.Holds != nil {
+				fmt.Fprintln(stdout, takesPart(slot))
+			}
 		}
 	}
 	if connect {
-		for i, err := range probe(context.Background(), remotes) {
-			if err != nil {
-				fmt.Fprintf(stdout, "warning: %s does not answer on %s: %v\n", remotes[i].Label, socketOf(remotes[i]), err)
-				continue
-			}
-			fmt.Fprintf(stdout, "%s answers on %s\n", remotes[i].Label, socketOf(remotes[i]))
-		}
+		tellOfRemotes(stdout, remotes)
 	}
-	return closeChildren(server)
+	if server != nil {
+		err = closeChildren(server)
+	}
+	if len(faults) > 0 {
+		faults.Sort()
+		return faults
+	}
+	return err
+}
+
+// tellOfRemotes asks the milters on sockets whether they are there.
+func tellOfRemotes(stdout io.Writer, remotes []*remote.Milter) {
+	for i, err := range probe(context.Background(), remotes) {
+		if err != nil {
+			fmt.Fprintf(stdout, "warning: %s does not answer on %s: %v\n", remotes[i].Label, socketOf(remotes[i]), err)
+			continue
+		}
+		fmt.Fprintf(stdout, "%s answers on %s\n", remotes[i].Label, socketOf(remotes[i]))
+	}
 }
 
 // goodNews is the one line for a configuration that can be used.

@@ -7,11 +7,27 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/milterkit/sdk/milterkit"
 )
 
 // asProgram, in the environment, has the test binary be the program itself;
 // its value is "1", or the user to start as.
 const asProgram = "MILTERKIT_TEST_PROGRAM"
+
+// reader is a native child that the program has in tests: it must be able to read
+// a file.
+var reader = Use("reader", struct {
+	List string `toml:",required"`
+}{List: "/etc/list"}, func(o struct {
+	List string `toml:",required"`
+}) (milterkit.Child, error) {
+	f, err := os.Open(o.List)
+	if err != nil {
+		return nil, OptionErrorf("list", "%w", err)
+	}
+	return idle("reader"), f.Close()
+})
 
 func TestMain(m *testing.M) {
 	if name := os.Getenv(asProgram); name != "" {
@@ -24,7 +40,7 @@ func TestMain(m *testing.M) {
 				panic(err)
 			}
 		}
-		os.Exit(run("milterkit", nil, os.Args[1:], os.Stdout, os.Stderr))
+		os.Exit(run("milterkit", []Native{reader}, os.Args[1:], os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
 }

@@ -90,7 +90,8 @@ func newNatives(list []Native) (natives, error) {
 	return all, errors.Join(errs...)
 }
 
-// load reads the configuration file.
+// load reads the configuration file. With an error there may be what could be read
+// all the same, for alsoChildren.
 func (all natives) load(file string) (*config.Config, error) {
 	known := make(config.Natives, len(all))
 	for name, n := range all {
@@ -99,8 +100,58 @@ func (all natives) load(file string) (*config.Config, error) {
 	return config.Load(file, known)
 }
 
+// children makes the native children of a configuration, each in the place of its
+// milter, and tells all that they have against it; then none is left open. Where
+// the configuration is wrong itself, those are made whose options are right.
+func (all natives) children(c *config.Config) ([]milterkit.Child, config.Errors) {
+	children := make([]milterkit.Child, len(c.Milters))
+	var faults config.Errors
+	for i := range c.Milters {
+		m := &c.Milters[i]
+		if !m.Enabled.V || m.Options == nil {
+			continue
+		}
+		child, fault := all.child(c, m)
+		if len(fault) > 0 {
+			faults = append(faults, fault...)
+			continue
+		}
+		children[i] = child
+	}
+	if len(faults) > 0 {
+		closeAll(children)
+	}
+	return children, faults
+}
+
+// alsoChildren adds to what is wrong with a configuration what its native children
+// have against it. It gives up the rights of root for that.
+func (all natives) alsoChildren(c *config.Config, err error) error {
+	var faults config.Errors
+	if c == nil || !errors.As(err, &faults) {
+		return err
+	}
+	account, noUser := triedAs(c)
+	if !c.Server.User.From.IsDefault() { // else what is wrong may be the reason
+		faults = append(faults, noUser...)
+	}
+	if account == nil && len(noUser) > 0 || account != nil && account.become() != nil {
+		return faults
+	}
+	children, more := all.children(c)
+	if len(more) == 0 {
+		closeAll(children)
+	}
+	if len(noUser) > 0 {
+		markStandIn(more)
+	}
+	faults = append(faults, more...)
+	faults.Sort()
+	return faults
+}
+
 // child makes the native child that a milter of the configuration uses.
-func (all natives) child(c *config.Config, m *config.Milter) (milterkit.Child, error) {
+func (all natives) child(c *config.Config, m *config.Milter) (milterkit.Child, config.Errors) {
 	child, err := all[m.Use.V].make(m.Options.Value())
 	if err == nil && child == nil {
 		err = errors.New("no child was made")
@@ -127,14 +178,23 @@ func (n named) Close() error {
 	return nil
 }
 
-// closeChildren closes those children of a server that can be, and returns what
-// they had against it.
+// closeChildren is closeAll for those of a server.
 func closeChildren(server *milterkit.Server) error {
-	var errs []error
+	var children []milterkit.Child
 	for _, slot := range server.Dispatcher.Slots() {
-		if c, ok := slot.Child.(io.Closer); ok {
+		children = append(children, slot.Child)
+	}
+	return closeAll(children)
+}
+
+// closeAll closes those children that can be, and returns what they had against
+// it.
+func closeAll(children []milterkit.Child) error {
+	var errs []error
+	for _, child := range children {
+		if c, ok := child.(io.Closer); ok {
 			if err := c.Close(); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", slot.Child.Name(), err))
+				errs = append(errs, fmt.Errorf("%s: %w", child.Name(), err))
 			}
 		}
 	}

@@ -104,6 +104,38 @@ func TestAnOptionOutsideOfItsSection(t *testing.T) {
 	}
 }
 
+// What the function that makes a child has against it is told beside all else that
+// is wrong with the file, but not where that may be its reason; each child that
+// was made is closed.
+func TestChildrenAreMadeOfAWrongFile(t *testing.T) {
+	const a, b = "[[milter]]\nname = \"a\"\nuse = \"limit\"\n[milter.options]\nmax = 5\n", "[[milter]]\nname = \"b\"\nuse = \"limit\"\n"
+	for _, c := range []struct {
+		milters, want string
+		made, closed  int
+	}{
+		{a + b + "shadwo = true\n", "7:1: limit: the list is away\n12:1: limit: the list is away\n13:1: unknown key \"shadwo\" in [[milter]]; did you mean \"shadow\"?\n", 2, 0},
+		{a + b + "[milter.options]\nmax = 7\n[sever]\n", "7:1: limit: the list is away\n15:2: unknown section \"sever\"; did you mean [server]?\n", 2, 1},
+		{a + b + "[milter.options]\nmx = 7\n", "7:1: limit: the list is away\n14:1: unknown key \"mx\" in [milter.options]; did you mean \"max\"?\n", 1, 0},
+		{b + "[milter.option]\nmax = 7\n", "8:9: unknown key \"option\" in [[milter]]; did you mean \"options\"?\n", 0, 0},
+		{b + "enabled = false\nshadwo = true\n", "9:1: unknown key \"shadwo\" in [[milter]]; did you mean \"shadow\"?\n", 0, 0},
+		{a + b + "[milter.options]\nmax = 7\n", "7:1: limit: the list is away\n", 2, 1},
+		{b + "[milter.options]\nmax = 7\n[sever]\n", "10:2: unknown section \"sever\"; did you mean [server]?\n", 1, 1},
+	} {
+		made, closed := 0, 0
+		limit := Use("limit", limits{}, func(o limits) (milterkit.Child, error) {
+			made++
+			if o.Max != 7 {
+				return nil, errors.New("the list is away")
+			}
+			return limiter{idle("limit"), func() error { closed++; return nil }}, nil
+		})
+		status, _, stderr := checked(t, c.milters, limit)
+		if status != exitConfig || stderr != c.want || made != c.made || closed != c.closed {
+			t.Errorf("status %d, %d made, %d closed\ngot  %swant %s", status, made, closed, stderr, c.want)
+		}
+	}
+}
+
 // A mistake in the program is told whatever the command, all of them at once.
 func TestMistakesInTheProgram(t *testing.T) {
 	fine := func(struct{}) (milterkit.Child, error) { return idle("x"), nil }

@@ -72,7 +72,7 @@ func prepare(all natives, file string, stderr io.Writer) (*daemon, error) {
 	}
 	c, err := all.load(file)
 	if err != nil {
-		return nil, err
+		return nil, all.alsoChildren(c, err)
 	}
 	d := &daemon{natives: all, config: c, log: newLogger(c.Server.Log.V, stderr)}
 	slog.SetDefault(d.log) // that of native children
@@ -88,17 +88,18 @@ func prepare(all natives, file string, stderr io.Writer) (*daemon, error) {
 
 func (d *daemon) prepare(in *listen.Inherited) error {
 	c := d.config
-	account, err := runsAs(c)
-	if err != nil {
-		return err
+	account, fault := runsAs(c)
+	if fault != nil {
+		return fault
 	}
-	owner, warning, err := socketOwner(c)
-	if err != nil {
-		return err
+	owner, warning, fault := socketOwner(c)
+	if fault != nil {
+		return fault
 	}
 	if warning != "" {
 		d.notes = append(d.notes, warning)
 	}
+	var err error
 	if d.listeners, err = listen.Open(c.Server.Listen.V, owner, in); err != nil {
 		return err
 	}
@@ -115,8 +116,8 @@ func (d *daemon) prepare(in *listen.Inherited) error {
 	if err := d.drop(account); err != nil {
 		return err
 	}
-	if err := checkTempDir(c); err != nil {
-		return err
+	if fault := checkTempDir(c); fault != nil {
+		return fault
 	}
 	if d.server, d.remotes, err = d.natives.build(c, d.log); err != nil {
 		return err

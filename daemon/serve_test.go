@@ -233,6 +233,36 @@ func TestTempDirMustBeWritableForTheUser(t *testing.T) {
 	}
 }
 
+// Where there is no such user, check says so and goes on, without the rights of
+// root: it tells of the milters, too.
+func TestCheckGoesOnWithoutTheUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return // only root changes its user
+	}
+	dir := publicDir(t)
+	secret := filepath.Join(dir, "secret")
+	if err := os.WriteFile(secret, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const noUser = `4:1: user: the system has no user "no-such-user"; make it with useradd --system, or name another` + "\n"
+	const tail = "user = \"no-such-user\"\n[[milter]]\nname = \"far\"\nsocket = \"unix:DIR/far\"\n[[milter]]\nname = \"r\"\nuse = \"reader\"\n"
+	for _, c := range []struct{ options, stderr string }{
+		{"", noUser + `10:1: [milter.options] needs "list", for example list = "/etc/list"` + "\n"},
+		{"options.list = \"DIR/none\"", noUser + "11:9: list: open DIR/none: no such file or directory (tried as nobody)\n"},
+		{"options.list = \"DIR/secret\"", noUser + "11:9: list: open DIR/secret: permission denied (tried as nobody)\n"},
+	} {
+		file := configFile(t, dir, tail+c.options)
+		status, stdout, stderr := end(t, "check", "-c", file)
+		want := file + ":" + strings.ReplaceAll(strings.TrimSuffix(c.stderr, "\n"), "\n", "\n"+file+":") + "\n"
+		if want = strings.ReplaceAll(want, "DIR", dir); status != exitConfig || stderr != want {
+			t.Errorf("status %d\ngot  %swant %s", status, stderr, want)
+		}
+		if c.options != "" && (!strings.Contains(stdout, "tried out as nobody") || !strings.Contains(stdout, "far does not answer on unix:") || strings.Contains(stdout, "good")) {
+			t.Errorf("got\n%s", stdout)
+		}
+	}
+}
+
 // A default that does not fit the system is a warning, not the end.
 func TestTheDefaultGroupIsNoDuty(t *testing.T) {
 	dir := publicDir(t)
