@@ -201,12 +201,16 @@ func (a addresses) MarshalText() ([]byte, error) {
 
 func (a addresses) MarshalJSON() ([]byte, error) { return json.Marshal([]string(a)) }
 
-// shownRecipients returns the first few recipients.
+// shownRecipients returns the first few recipients, with "…" behind them if there
+// are more.
 func (w *Walk) shownRecipients() addresses {
 	const few = 5
-	list := make(addresses, 0, few)
+	list := make(addresses, 0, few+1)
 	for _, a := range w.env.Recipients[:min(few, len(w.env.Recipients))] {
 		list = append(list, a.Addr)
+	}
+	if len(w.env.Recipients) > few {
+		list = append(list, "…")
 	}
 	return list
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -39,6 +40,26 @@ func TestRefusalAtDataIsLogged(t *testing.T) {
 	w.Data(ctxTest)
 	w.Close()
 	for _, want := range []string{`outcome="tempfail 451 4.7.1 later" by=a at=data`, `default_action="none, it is a shadow"`} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("no %s in %s", want, &log)
+		}
+	}
+}
+
+// The log names five recipients, and shows that there are more.
+func TestLogShowsThatThereAreMoreRecipients(t *testing.T) {
+	for n, want := range map[int]string{
+		1: `to=[1@d] rcpts=1 `, 5: `to="[1@d 2@d 3@d 4@d 5@d]" rcpts=5 `, 6: `to="[1@d 2@d 3@d 4@d 5@d …]" rcpts=6 `,
+	} {
+		var log bytes.Buffer
+		d := quietDispatcher(t, Slot{Child: native("a", Hooks{})})
+		d.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		w := d.Walk(wire.AllActions)
+		w.Mail(ctxTest, NewAddress("<a@b>"))
+		for i := range n {
+			w.Rcpt(ctxTest, NewAddress(fmt.Sprintf("<%d@d>", i+1)))
+		}
+		w.Close()
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("no %s in %s", want, &log)
 		}
