@@ -22,9 +22,10 @@ type Native struct {
 
 // Use adds a native child to the program: a milter with `use = "NAME"` is what
 // newChild makes of its [milter.options]. It is called once for each such milter
-// that is enabled, by serve and by check, without the rights of root. In the log
-// the child is called what the file calls it. If it has a method Close() error,
-// that is called when the program ends.
+// that is enabled, by serve and by check, without the rights of root; and where
+// something else is wrong with the file, to tell all at once. In the log the child
+// is called what the file calls it. If it has a method Close() error, that is
+// called when the program ends.
 //
 // Options is a struct, and defaults are its values where the file says nothing
 // (slices and maps are not copied, so do not change them). Each exported field is
@@ -33,7 +34,8 @@ type Native struct {
 // of these, a map from string to these, or a struct, which is a section of its own.
 // MaxRcpt is the option max_rcpt; a tag names another: `toml:"max"`. With
 // `toml:",size"` an integer is a number of bytes, which the file can write as
-// "10MiB". A field with `toml:"-"` is none.
+// "10MiB". With `toml:",required"` the file must set the option, and the default is
+// only the example in the message. A field with `toml:"-"` is none.
 //
 // The file's values are checked against the types. What else is wrong says a
 // method Validate() error of Options, or newChild; see [OptionErrorf]. Where the
