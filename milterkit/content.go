@@ -224,7 +224,7 @@ func (w *Walk) EndOfMessage(ctx context.Context) Outcome {
 		}
 		from = to
 	}
-	return Outcome{Edits: w.script(), walk: w}
+	return Outcome{Edits: w.script(), walk: w, nth: w.messages}
 }
 
 // Refuse ends the message at hand for a reason of the caller's own: no child

@@ -84,7 +84,7 @@ type Edits struct {
 
 // SetHeader sees to it that the message has one field of that name, with that
 // value: the first one is changed, where it stands, and the others are deleted;
-// where there is none, one is added.
+// where there is none, one is added. (So do two children that run together.)
 func (e *Edits) SetHeader(name, value string) {
 	last := e.lastOf(name)
 	if last == 0 {

@@ -86,6 +86,9 @@ func headerText(fields []overlay.Field) []byte {
 	for _, f := range fields {
 		text = append(append(text, f.Name...), ':')
 		for line := range bytes.Lines(f.Value) {
+			if text[len(text)-1] == '\n' && line[0] != ' ' && line[0] != '\t' {
+				text = append(text, '\t') // a continuation, as Postfix and Sendmail write it
+			}
 			text = append(text, bytes.TrimSuffix(line, lf)...)
 			if line[len(line)-1] == '\n' {
 				text = append(text, "\r\n"...)

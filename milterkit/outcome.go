@@ -11,7 +11,7 @@ import (
 )
 
 // An Outcome is what the children have made of a message. It is valid until
-// Reset.
+// Reset; after that it tells of nothing.
 type Outcome struct {
 	// Verdict is Continue, Discard or a refusal.
 	Verdict Verdict
@@ -22,8 +22,12 @@ type Outcome struct {
 	// fields, quarantine, the body.
 	Edits []Edit
 
-	walk *Walk // nil where the message does not go on
+	walk *Walk  // nil where the message does not go on
+	nth  uint64 // the message is this one of the session
 }
+
+// valid reports whether the message is still at hand.
+func (o Outcome) valid() bool { return o.walk != nil && o.walk.open && o.nth == o.walk.messages }
 
 // Sender returns the sender as the children left it.
 func (o Outcome) Sender() Address {
@@ -32,7 +36,7 @@ func (o Outcome) Sender() Address {
 			return NewAddress(e.Name, strings.Fields(e.Value)...)
 		}
 	}
-	if o.walk == nil {
+	if !o.valid() {
 		return Address{}
 	}
 	return o.walk.env.Sender
@@ -40,7 +44,7 @@ func (o Outcome) Sender() Address {
 
 // Recipients returns the recipients as the children left them.
 func (o Outcome) Recipients() []Address {
-	if o.walk == nil {
+	if !o.valid() {
 		return nil
 	}
 	list := slices.Clone(o.walk.env.Recipients)
@@ -73,7 +77,7 @@ func (o Outcome) Held() (reason string, held bool) {
 // inserted above it. This is for a message that was given to [Walk.Message] and goes
 // on; for another one it is an error.
 func (o Outcome) WriteMessage(w io.Writer, received string) error {
-	if o.walk == nil || !o.walk.whole {
+	if !o.valid() || !o.walk.whole {
 		return errNotWhole
 	}
 	fields := o.walk.header.Fields()

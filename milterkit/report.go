@@ -2,7 +2,9 @@ package milterkit
 
 import (
 	"encoding/json"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -118,13 +120,23 @@ func (w *Walk) tell() {
 	}
 	r := w.summary()
 	if w.d.OnReport != nil {
-		w.d.OnReport(r)
+		w.report.to(w.d, r)
 	}
 	if log != nil {
 		log.LogAttrs(w.ctx, slog.LevelInfo, "message", w.line(r)...)
 	}
 	clear(r.Children)
 	w.report.children = r.Children[:0]
+}
+
+// to hands a Report on. A panic there is nothing that the message could help.
+func (*report) to(d *Dispatcher, r *Report) {
+	defer func() {
+		if v := recover(); v != nil {
+			d.logger().Error("OnReport panicked", "error", fmt.Sprint(v), "stack", string(debug.Stack()))
+		}
+	}()
+	d.OnReport(r)
 }
 
 // summary makes the Report of the message.

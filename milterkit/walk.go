@@ -58,6 +58,7 @@ type Walk struct {
 	connected bool
 	greeted   bool
 	open      bool    // a message is under way
+	messages  uint64  // so far
 	ended     Verdict // the message is refused or discarded already
 
 	content
@@ -193,6 +194,7 @@ func (w *Walk) Helo(ctx context.Context, name string) Verdict {
 func (w *Walk) Mail(ctx context.Context, sender Address) Verdict {
 	w.Reset()
 	w.open = true
+	w.messages++
 	w.env = Envelope{Session: &w.sess, Sender: sender}
 	w.sess.macros.clear(StageMail)
 	w.report.begin()

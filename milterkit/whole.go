@@ -10,9 +10,13 @@ import (
 // Message takes the content of a message as a whole, in place of Header,
 // EndOfHeader, Body and EndOfMessage: for a mail server that has it in memory.
 // text must stay as it is until Reset. Its lines end in CRLF or LF; the header
-// ends before the first line that is empty or no field.
+// ends before the first line that is empty or no field. A first line that begins
+// with "From ", as in an mbox, is left out.
 func (w *Walk) Message(ctx context.Context, text []byte) Outcome {
 	rest := text
+	if bytes.HasPrefix(text, []byte("From ")) {
+		_, rest, _ = bytes.Cut(text, lf)
+	}
 	for {
 		name, value, after, ok := cutField(rest)
 		if !ok {
@@ -25,7 +29,9 @@ func (w *Walk) Message(ctx context.Context, text []byte) Outcome {
 	if line, after, _ := bytes.Cut(rest, lf); len(bytes.TrimSuffix(line, cr)) == 0 {
 		rest = after
 	}
-	w.content.text, w.content.whole = rest, w.open
+	if w.open {
+		w.content.text, w.content.whole = rest, true
+	}
 	for body := rest; len(body) > 0; {
 		n := min(len(body), wire.MaxBody)
 		w.Body(ctx, body[:n:n])
@@ -40,8 +46,9 @@ var lf, cr = []byte("\n"), []byte("\r")
 // as MTAs show them. It reports false where there is no field.
 func cutField(text []byte) (name, value, rest []byte, ok bool) {
 	line, rest, _ := bytes.Cut(text, lf)
-	name, _, ok = bytes.Cut(line, []byte(":"))
-	if !ok || len(name) == 0 || bytes.ContainsAny(name, " \t") {
+	head, _, ok := bytes.Cut(line, []byte(":"))
+	name = bytes.TrimRight(head, " \t") // RFC 5322 section 4.5, obs-optional
+	if !ok || len(name) == 0 || bytes.ContainsFunc(name, notInName) {
 		return nil, nil, text, false
 	}
 	end := len(text) - len(rest)
@@ -49,6 +56,9 @@ func cutField(text []byte) (name, value, rest []byte, ok bool) {
 		_, rest, _ = bytes.Cut(rest, lf)
 		end = len(text) - len(rest)
 	}
-	value = bytes.TrimSuffix(bytes.TrimSuffix(text[len(name)+1:end], lf), cr)
+	value = bytes.TrimSuffix(bytes.TrimSuffix(text[len(head)+1:end], lf), cr)
 	return name, bytes.ReplaceAll(value, []byte("\r\n"), lf), rest, true
 }
+
+// notInName reports whether r cannot stand in the name of a field.
+func notInName(r rune) bool { return r <= ' ' || r == 0x7f }

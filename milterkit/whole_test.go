@@ -47,8 +47,11 @@ func TestWholeMessageComesBack(t *testing.T) {
 		"no field\r\n\r\nbody":                             "\r\nno field\r\n\r\nbody",
 		"A: 1\r\nno field\r\nB: 2\r\n":                     "A: 1\r\n\r\nno field\r\nB: 2\r\n",
 		"A: 1\r\n\r\n\r\n\x00\xff\r\n":                     "A: 1\r\n\r\n\r\n\x00\xff\r\n",
+		"S : t\nA: 1\n\n":                                  "S: t\r\nA: 1\r\n\r\n",
+		"From a@b Mon Jan 1 00:00:00\nA: 1\n\n":            "A: 1\r\n\r\n",
+		"A: 1\nB\x00: 2\n":                                 "A: 1\r\n\r\nB\x00: 2\n",
 		"A:\r\n\r\n":                                       "A:\r\n\r\n",
-		"A: 1\r\n\r\n" + strings.Repeat("x", 200_000): "A: 1\r\n\r\n" + strings.Repeat("x", 200_000),
+		"A: 1\r\n\r\n" + strings.Repeat("x", 200_000):      "A: 1\r\n\r\n" + strings.Repeat("x", 200_000),
 	} {
 		var seen []byte
 		w := openWalk(t, milterkit.OnMessage("reader", func(_ context.Context, m *milterkit.Message, _ *milterkit.Edits) milterkit.Verdict {
@@ -113,6 +116,53 @@ func TestReceivedStandsWhereChildrenTakeItToBe(t *testing.T) {
 		if err := w.Message(t.Context(), []byte("A: 1\n\n")).WriteMessage(&out, "Received: by mx\r\n\tfor b"); err != nil || out.String() != want {
 			t.Errorf("at %d: %q, want %q; %v", position, out.String(), want, err)
 		}
+	}
+}
+
+// An Outcome tells of nothing when the next message is at hand: that is somebody
+// else's.
+func TestOutcomeOfAMessageBeforeTellsOfNothing(t *testing.T) {
+	w := openWalk(t)
+	o := w.Message(t.Context(), []byte("A: 1\n\n"))
+	w.Mail(t.Context(), milterkit.NewAddress("<other@example.org>"))
+	w.Rcpt(t.Context(), milterkit.NewAddress("<d@example.net>"))
+	w.Message(t.Context(), []byte("B: 2\n\n"))
+	if err := o.WriteMessage(io.Discard, ""); err == nil || o.Recipients() != nil || o.Sender().Addr != "" {
+		t.Errorf("%v, to %v from %v", err, o.Recipients(), o.Sender())
+	}
+}
+
+// What reads a message reads no field that somebody has put into a value, behind
+// Sendmail either.
+func TestLinesOfAValueAreContinuations(t *testing.T) {
+	w := openWalk(t, milterkit.OnMessage("editor", func(_ context.Context, _ *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
+		e.SetHeader("Z", "a\r\n\r\nevil: x")
+		return milterkit.Continue
+	}))
+	w.Macros(milterkit.StageConnect, func(yield func(string, string) bool) { yield("v", "8.17.1") })
+	var out bytes.Buffer
+	if err := w.Message(t.Context(), []byte("A: 1\n\n")).WriteMessage(&out, ""); err != nil || out.String() != "A: 1\r\nZ: a\r\n\t\r\n\tevil: x\r\n\r\n" {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+}
+
+// A panic of the program's own metrics costs no message.
+func TestOnReportMayPanic(t *testing.T) {
+	d, err := milterkit.NewDispatcher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	d.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	d.OnReport = func(*milterkit.Report) { panic("boom") }
+	w := d.Walk(milterkit.AllActions)
+	for range 2 {
+		w.Mail(t.Context(), milterkit.NewAddress("<a@example.org>"))
+		w.Reset()
+	}
+	w.Close()
+	if n := strings.Count(log.String(), "OnReport panicked"); n != 2 {
+		t.Errorf("told of %d times in\n%s", n, log.String())
 	}
 }
 

@@ -26,24 +26,35 @@ type guard struct {
 	broken error // why there is no filter
 }
 
-// newMilter returns a new filter of the Server's, with a guard.
-func (c *Child) newMilter() milter.Milter {
-	g := &guard{child: c}
-	_, g.broken = g.call("NewMilter", 0, func() (milter.Response, error) {
-		if g.filter = c.Server.NewMilter(); g.filter == nil {
+// newMilter returns a guard, which makes its filter when it is first called:
+// go-milter asks for one where it takes connections, and one that does not come
+// would keep all other sessions out.
+func (c *Child) newMilter() milter.Milter { return &guard{child: c} }
+
+// make makes the filter.
+func (g *guard) make() {
+	_, g.broken = g.guarded("NewMilter", 0, func() (milter.Response, error) {
+		if g.filter = g.child.Server.NewMilter(); g.filter == nil {
 			return nil, errors.New("NewMilter returned nil")
 		}
 		return nil, nil
 	})
-	return g
 }
 
 // call calls a hook of the filter. promised is its promise not to answer, if there
 // is such a promise.
 func (g *guard) call(hook string, promised milter.OptProtocol, do func() (milter.Response, error)) (r milter.Response, err error) {
+	if g.filter == nil && g.broken == nil {
+		g.make()
+	}
 	if g.broken != nil {
 		return nil, g.broken
 	}
+	return g.guarded(hook, promised, do)
+}
+
+// guarded calls the filter's code, and makes an error of a panic.
+func (g *guard) guarded(hook string, promised milter.OptProtocol, do func() (milter.Response, error)) (r milter.Response, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			p := &milterkit.PanicError{Value: v, Stack: debug.Stack()}

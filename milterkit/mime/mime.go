@@ -29,24 +29,29 @@ type Part struct {
 
 	// Body is what the part holds: base64 and quoted-printable are decoded, and
 	// text is in UTF-8 where its charset is known. It is read until the next part
-	// at most. That of an attached message is empty: its parts follow.
+	// at most. A Read may fail where the encoding is broken; mail programs may show
+	// more. That of an attached message is empty: its parts follow.
 	Body io.Reader
 }
 
 // Bounds of a message.
 const (
-	maxDepth = 50     // parts within parts
-	maxParts = 10_000 // in one message
+	maxDepth   = 50        // parts within parts
+	maxDecoded = 3         // attached messages within each other that are encoded, which RFC 2046 forbids
+	maxParts   = 10_000    // in one message
+	maxHeader  = 256 << 10 // of a part, in bytes
+	maxText    = 64 << 10  // of a field that is decoded, in bytes
 )
 
 // Parts yields the parts of a message in order, those of attached messages
 // included. It ends with an error where the message is broken so that no more parts
 // can be told from each other, or has more than 10,000 parts, or parts within more
-// than 50 others. The parts before it are as they should be.
+// than 50 others. The parts before it are as they should be; a mail program may show
+// others, so a filter that forbids something refuses such a message, or holds it.
 func Parts(m *milterkit.Message) iter.Seq2[Part, error] {
 	return func(yield func(Part, error) bool) {
-		w := walk{yield: yield}
-		if err := w.message(m.Reader(), nil); err != nil && err != errStop {
+		w := walk{yield: yield, src: source{r: content(m)}}
+		if err := w.message(&w.src, nil); err != nil && err != errStop {
 			yield(Part{}, err)
 		}
 	}
@@ -56,9 +61,13 @@ func Parts(m *milterkit.Message) iter.Seq2[Part, error] {
 func Text(m *milterkit.Message, name string) string { return Decode([]byte(m.Get(name))) }
 
 // Decode returns the value of a field as a person reads it: encoded words are
-// decoded, as far as their charset is known, and folds taken out. (A message may have
+// decoded, as far as their charset is known, and folds taken out. One of more than
+// 64 KiB is left as it is. (A message may have
 // several fields of one name; see [milterkit.Message.Header].)
 func Decode(value []byte) string {
+	if len(value) > maxText {
+		return string(value)
+	}
 	var h message.Header
 	h.Set("Text", strings.TrimSpace(strings.ReplaceAll(string(value), "\n", "")))
 	text, _ := h.Text("Text") // with an error it is the text as it came
@@ -67,8 +76,10 @@ func Decode(value []byte) string {
 
 // A walk is on its way through a message.
 type walk struct {
-	yield func(Part, error) bool
-	parts int
+	yield   func(Part, error) bool
+	src     source
+	parts   int
+	decoded int // attached messages around this one that were encoded
 }
 
 // errStop says that nobody wants any more parts.
@@ -87,19 +98,20 @@ func (w *walk) entity(e *message.Entity, path []int) error {
 	if len(path) > maxDepth {
 		return fmt.Errorf("mime: parts within more than %d others", maxDepth)
 	}
-	kind, params, err := e.Header.ContentType()
-	if err != nil || kind == "" {
-		kind, params = "text/plain", nil // RFC 2045 section 5.2
+	kind, params := parameters(e.Header.Get("Content-Type"))
+	if kind == "" {
+		kind = "text/plain" // RFC 2045 section 5.2
 	}
-	kind = strings.ToLower(kind)
 	switch parts := e.MultipartReader(); {
-	case parts != nil:
+	case parts != nil && params["boundary"] != "":
 		return w.multipart(parts, path)
+	case strings.HasPrefix(kind, "multipart/"):
+		return fmt.Errorf("mime: %s: its parts cannot be told from each other: Content-Type: %.60q", place(path), e.Header.Get("Content-Type"))
 	case kind == "message/rfc822":
 		if err := w.part(e, path, kind, params, strings.NewReader("")); err != nil {
 			return err
 		}
-		return w.message(e.Body, append(path[:len(path):len(path)], 1))
+		return w.attached(e, append(path[:len(path):len(path)], 1))
 	}
 	return w.part(e, path, kind, params, e.Body)
 }
@@ -110,17 +122,32 @@ func (w *walk) part(e *message.Entity, path []int, kind string, params map[strin
 		return fmt.Errorf("mime: more than %d parts", maxParts)
 	}
 	p := Part{Path: join(path), Type: kind, Params: params, Filename: filename(e, params), Body: body}
-	disposition, _, _ := e.Header.ContentDisposition()
-	p.Attached = strings.EqualFold(disposition, "attachment")
+	disposition, _ := parameters(e.Header.Get("Content-Disposition"))
+	p.Attached = disposition == "attachment"
 	if !w.yield(p, nil) {
 		return errStop
 	}
 	return nil
 }
 
+// attached goes through an attached message.
+func (w *walk) attached(e *message.Entity, path []int) error {
+	switch strings.ToLower(e.Header.Get("Content-Transfer-Encoding")) {
+	case "", "7bit", "8bit", "binary":
+	default:
+		if w.decoded++; w.decoded > maxDecoded {
+			return fmt.Errorf("mime: %s: more than %d attached messages within each other are encoded", place(path), maxDecoded)
+		}
+		defer func() { w.decoded-- }()
+	}
+	return w.message(e.Body, path)
+}
+
 func (w *walk) multipart(parts message.MultipartReader, path []int) error {
 	for n := 1; ; n++ {
+		w.src.left, w.src.bounded = maxHeader, true
 		e, err := parts.NextPart()
+		w.src.bounded = false
 		if err == io.EOF {
 			return nil
 		}
@@ -131,6 +158,7 @@ func (w *walk) multipart(parts message.MultipartReader, path []int) error {
 		if err := w.entity(e, at); err != nil {
 			return err
 		}
+		io.Copy(io.Discard, e.Body) // so that what follows is the next header, which is bounded
 	}
 }
 
@@ -145,7 +173,7 @@ func serious(err error) error {
 // filename returns the name that the sender gives a part, in either of the two
 // places where mail programs put it.
 func filename(e *message.Entity, params map[string]string) string {
-	_, disposition, _ := e.Header.ContentDisposition()
+	_, disposition := parameters(e.Header.Get("Content-Disposition"))
 	name := disposition["filename"]
 	if name == "" {
 		name = params["name"]

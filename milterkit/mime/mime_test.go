@@ -117,6 +117,35 @@ inner
 	}
 }
 
+// What is written wrongly is read as mail programs read it, or is an error: a name is
+// not hidden by it.
+func TestBrokenFieldsHideNothing(t *testing.T) {
+	for text, want := range map[string]string{
+		"Content-Disposition: attachment; filename=my file.exe\r\nContent-Type: application/octet-stream; name=my file.exe\r\n\r\nMZ": ` application/octet-stream "my file.exe" "MZ" attached`,
+		"Content-Disposition: attachment; filename=a.exe; filename=b.txt\r\n\r\nMZ":                                                   ` text/plain "a.exe" "MZ" attached`,
+		"X\x80(: b\r\nContent-Type: text/html\r\n\r\nhello":                                                                           ` text/html "" "hello"`,
+		"Content-Type: multipart/mixed; x\r\n\r\n--A\r\n\r\nhello":                                                                    `error: mime: the message: its parts cannot be told from each other: Content-Type: "multipart/mixed; x"`,
+	} {
+		if got := strings.Join(list(t, text), "\n"); got != want {
+			t.Errorf("%q:\n%s\nwant\n%s", text, got, want)
+		}
+	}
+}
+
+// A header of a part that would take a hundred times its size in memory, and messages
+// that are encoded over and over.
+func TestHostileMailIsAnError(t *testing.T) {
+	header := "Content-Type: multipart/mixed; boundary=A\r\n\r\n--A\r\n" + strings.Repeat("a:\r\n", 1<<20) + "\r\nbody\r\n--A--\r\n"
+	encoded := strings.Repeat("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n", 40)
+	long := "Content-Type: multipart/mixed; boundary=A\r\n\r\n--A\r\n\r\n" + strings.Repeat("x\r\n", 1<<20) + "--A\r\n\r\nlast\r\n--A--\r\n"
+	for text, want := range map[string]string{header: "header is too long", encoded: "are encoded", long: `2 text/plain "" "last"`} {
+		got := list(t, text)
+		if last := got[len(got)-1]; !strings.Contains(last, want) {
+			t.Errorf("the last of %d is %.200q, want %q", len(got), last, want)
+		}
+	}
+}
+
 // Parts within parts come to an end.
 func TestDepthAndNumberAreBounded(t *testing.T) {
 	var deep strings.Builder
