@@ -35,7 +35,7 @@ var allowed = map[string][]string{
 	"milterkit/gomilter":   {"milterkit", "milterkit/remote", "internal"},
 	"milterkit/mime":       {"milterkit"},
 	"milterkit/miltertest": {"milterkit", "milterkit/wire", "internal"},
-	"builtin":              {"milterkit"},
+	"builtin":              {"milterkit", "milterkit/mime", "builtin"},
 	"daemon":               {"internal", "milterkit", "milterkit/wire", "milterkit/remote", "milterkit/miltertest", "builtin", "bench"},
 	"cmd":                  {"daemon", "builtin"},
 	"examples":             {"milterkit", "milterkit/remote", "milterkit/gomilter", "milterkit/mime", "milterkit/miltertest", "builtin"},

@@ -49,7 +49,7 @@ func Main(children ...Native) int {
 
 // run is Main without the process.
 func run(name string, children []Native, args []string, stdout, stderr io.Writer) int {
-	all, err := newNatives(children)
+	all, err := newNatives(append(builtins(), children...))
 	if err != nil {
 		fmt.Fprintf(stderr, "%s: a mistake in the program: %v\n", name, err)
 		return exitFault

@@ -84,7 +84,7 @@ type Edits struct {
 
 // SetHeader sees to it that the message has one field of that name, with that
 // value: the first one is changed, where it stands, and the others are deleted;
-// where there is none, one is added. (So do two children that run together.)
+// where there is none, one is added. So do two children that run together.
 func (e *Edits) SetHeader(name, value string) {
 	last := e.lastOf(name)
 	if last == 0 {
@@ -131,8 +131,8 @@ func (e *Edits) lastOf(name string) int {
 	return last
 }
 
-// AddHeader adds a field at the end of the header. A space is put between the
-// colon and the value; each line of it but the first is a continuation.
+// AddHeader adds a field at the end of the header, with a space before the value.
+// Lines of it but the first are continuations.
 func (e *Edits) AddHeader(name, value string) {
 	e.Append(Edit{Op: OpAddHeader, Name: name, Value: " " + value})
 }

@@ -2,6 +2,8 @@ package milterkit
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"net"
 	"strings"
 	"testing"
@@ -149,6 +151,45 @@ func TestEditsOfSeveralChildren(t *testing.T) {
 	want := "change sender <b>|add recipient <a>|add recipient <b>|quarantine aone\r\n|quarantine ba|replace body b\r\n"
 	if s := strings.Join(got, "|"); s != want {
 		t.Errorf("%q, want %q", s, want)
+	}
+}
+
+// A child can tell fields that came with the message from those that children
+// before it have added or changed, whatever the MTA; not from what those did whose
+// edits do not count.
+func TestAddedFields(t *testing.T) {
+	for _, version := range []string{"Postfix 3.7.11", "8.17.1"} {
+		var got []string
+		edit := Slot{Child: OnMessage("edits", func(_ context.Context, _ *Message, e *Edits) Verdict {
+			e.InsertHeader(0, "A", "inserted")
+			e.ChangeHeader("B", 1, "changed")
+			e.AddHeader("C", "added")
+			return Continue
+		})}
+		shadow := Slot{Shadow: true, Child: OnMessage("shadow", func(_ context.Context, _ *Message, e *Edits) Verdict {
+			e.ChangeHeader("A", 2, "not at all")
+			return Continue
+		})}
+		look := Slot{Child: OnMessage("looks", func(_ context.Context, m *Message, _ *Edits) Verdict {
+			for _, f := range m.Header() {
+				got = append(got, fmt.Sprintf("%s:%s %v", f.Name, f.Value, f.Added))
+			}
+			return Continue
+		})}
+		w := quietDispatcher(t, edit, shadow, look).Walk(wire.AllActions)
+		w.Macros(StageConnect, maps.All(map[string]string{"v": version}))
+		w.Connect(ctxTest, "host", FamilyInet, "192.0.2.1", 25)
+		w.Mail(ctxTest, NewAddress("<a@b>"))
+		w.Rcpt(ctxTest, NewAddress("<c@d>"))
+		w.Header([]byte("A"), []byte(" came"))
+		w.Header([]byte("B"), []byte(" came"))
+		w.EndOfHeader(ctxTest)
+		w.EndOfMessage(ctxTest)
+		w.Close()
+		want := "A: inserted true|A: came false|B: changed true|C: added true"
+		if s := strings.Join(got, "|"); s != want {
+			t.Errorf("behind %s: %s, want %s", version, s, want)
+		}
 	}
 }
 

@@ -20,9 +20,11 @@ type Message struct {
 	complete bool
 }
 
-// A Field is one header field. Value is what stands after the colon, with its
-// leading space and with folds as a bare LF and the space after it.
-type Field struct{ Name, Value []byte }
+// A Field is one header field.
+type Field struct {
+	Name, Value []byte // the value has its leading space, and folds as a bare LF and the space after it
+	Added       bool   // or changed, by a child before this one; else it came with the message
+}
 
 // Header yields the fields of the header in order, numbered from 0. The MTA's
 // own Received field is not among them.

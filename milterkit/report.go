@@ -227,8 +227,7 @@ func (w *Walk) shownRecipients() addresses {
 	return list
 }
 
-// String tells the child's part as it stands in the log: verdict, stage, edits,
-// time.
+// String tells the child's part as the log has it: verdict, stage, edits, time.
 func (c *ChildReport) String() string {
 	b := make([]byte, 0, 64)
 	if c.Shadow {

@@ -57,7 +57,7 @@ func TestWishesComeTrue(t *testing.T) {
 				}
 			}
 			if len(got) != 1 || got[0] != "X-Spam: yes" {
-				t.Fatalf("seed %d, behind %v: %q\nof %q\nby %+v", seed, m, got, fields, edits)
+				t.Fatalf("seed %d, behind %v: %q\nof %v\nby %+v", seed, m, got, fields, edits)
 			}
 		}
 	}

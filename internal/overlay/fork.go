@@ -219,7 +219,7 @@ func (f *Fork) find(name string, index int) int {
 
 // field returns the edit's field in memory of its own.
 func (e *Edit) field() Field {
-	return Field{Name: []byte(e.Name), Value: []byte(e.Value)}
+	return Field{Name: []byte(e.Name), Value: []byte(e.Value), Added: true}
 }
 
 // SameName compares names without regard to the case of ASCII letters. The

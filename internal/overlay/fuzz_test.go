@@ -25,7 +25,7 @@ func (t *tape) choose(n int) int {
 func (t *tape) fields() []Field {
 	var fields []Field
 	for range t.choose(12) {
-		fields = append(fields, Field{[]byte(names[t.choose(len(names))]), []byte(values[t.choose(len(values))])})
+		fields = append(fields, Field{Name: []byte(names[t.choose(len(names))]), Value: []byte(values[t.choose(len(values))])})
 	}
 	return fields
 }

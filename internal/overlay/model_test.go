@@ -138,7 +138,7 @@ func header(lines ...string) []Field {
 	var fields []Field
 	for _, line := range lines {
 		name, value, _ := strings.Cut(line, ":")
-		fields = append(fields, Field{[]byte(name), []byte(value)})
+		fields = append(fields, Field{Name: []byte(name), Value: []byte(value)})
 	}
 	return fields
 }

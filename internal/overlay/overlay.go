@@ -34,6 +34,10 @@ type Field struct {
 	// Value is what stands after the colon: leading space and the LF of each
 	// fold are kept, the end of line is not. It may be empty.
 	Value []byte
+
+	// Added tells a field that an edit has added or changed from one that came
+	// with the message.
+	Added bool
 }
 
 // A Kind says what an [Edit] does.

@@ -349,7 +349,7 @@ func TestThousandFieldsOfOneName(t *testing.T) {
 	const n = 1000
 	var fields []Field
 	for i := range n {
-		fields = append(fields, Field{[]byte("Authentication-Results"), fmt.Appendf(nil, " %d", i)})
+		fields = append(fields, Field{Name: []byte("Authentication-Results"), Value: fmt.Appendf(nil, " %d", i)})
 	}
 	h := New(fields)
 	f := h.Fork()
@@ -378,7 +378,7 @@ func TestSearchGoesOnWhereTheLastOneEnded(t *testing.T) {
 
 func TestFieldsAreViews(t *testing.T) {
 	value := bytes.Repeat([]byte("x"), 100<<10)
-	h := New([]Field{{[]byte("Big"), value}, {[]byte("B"), nil}})
+	h := New([]Field{{Name: []byte("Big"), Value: value}, {Name: []byte("B")}})
 	h.Merge(forked(h, Edit{Delete, 1, "B", ""}))
 	if got := h.Fields(); &got[0].Value[0] != &value[0] {
 		t.Error("value was copied")

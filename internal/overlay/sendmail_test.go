@@ -134,7 +134,7 @@ var sendmailNames = []string{"A", "a", "B", "C", "Received", "Date", "message-id
 func (t *tape) sendmailFields() []Field {
 	var fields []Field
 	for range t.choose(10) {
-		fields = append(fields, Field{[]byte(sendmailNames[t.choose(len(sendmailNames))]), []byte(values[t.choose(len(values))])})
+		fields = append(fields, Field{Name: []byte(sendmailNames[t.choose(len(sendmailNames))]), Value: []byte(values[t.choose(len(values))])})
 	}
 	return fields
 }

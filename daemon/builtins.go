@@ -1,0 +1,7 @@
+package daemon
+
+// builtins are the native children that every milterkit has. A child of the
+// caller's own must not have one of these names.
+func builtins() []Native {
+	return []Native{}
+}
