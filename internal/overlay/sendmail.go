@@ -157,7 +157,7 @@ func (h *SendmailHeader) commit(s sendmailStep) {
 	e := s.entry
 	switch s.kind {
 	case Change:
-		e.field.Value, e.gone, e.set = s.value, false, true
+		e.field.Value, e.field.Added, e.gone, e.set = s.value, true, false, true
 	case Delete:
 		e.field.Value, e.gone, e.set = nil, true, true
 	case Add:
