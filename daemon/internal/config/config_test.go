@@ -81,8 +81,8 @@ var wrongFiles = []struct{ rule, file, want string }{
 	{"socket and use exclude each other", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\nuse=\"known\"\n", `4:1: use: a milter has either socket (line 3) or use, not both`},
 	{"an unknown native child is told with the nearest", "[[milter]]\nname=\"a\"\nuse=\"knwon\"\n", `3:5: use: there is no native child "knwon"; did you mean "known"?`},
 	{"or with what there is", "[[milter]]\nname=\"a\"\nuse=\"greylist\"\n", `3:5: use: there is no native child "greylist"; there are known, needy, never`},
-	{"what is to come is told so", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\nwhen=\"s25r\"\n",
-		"4:7: when: s25r is not supported by this version yet"},
+	{"what is to come is told so", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\nwhen=\"stress\"\n",
+		"4:7: when: stress is not supported by this version yet"},
 
 	{"an option is of its type", native + "max = \"5\"\n", `5:7: max: this is a string; write a whole number, without quotes, such as 100`},
 	{"all wrong options are told", native + "max = 5.5\ndelay = \"5\"\n",

@@ -16,7 +16,7 @@ var wrongConditions = []struct{ rule, text, want string }{
 	{"the client has two", `client == "a"`, `1: of the client there are client.addr and client.name`},
 	{"all mistakes are told", `authentcated && mailfrom == ""`, "1: unknown name \"authentcated\"; did you mean \"authenticated\"?\n" + `17: unknown name "mailfrom"; did you mean "mail_from"?`},
 	{"a macro is told", `daemon_name == "smtps"`, `1: daemon_name is a macro: write macro("daemon_name")`},
-	{"also a function to come", `s25r(client.name)`, `1: s25r is not supported by this version yet`},
+	{"also a function to come", `stress(client.name)`, `1: stress is not supported by this version yet`},
 	{"addresses have no angle brackets", `mail_from == "<>" || "<a@b>" != rcpt_to`, "14: mail_from has no angle brackets: write \"\"\n" + `22: rcpt_to has no angle brackets: write "a@b"`},
 	{"a network is no address", `client.addr in ["192.0.2.1", "192.0.2.0/24"]`, `30: client.addr is one address and no network: write cidr(client.addr, "192.0.2.0/24")`},
 	{"nor is it a list", `client.addr in "192.0.2.0/24"`, `16: for a network write cidr(client.addr, "192.0.2.0/24", "2001:db8::/32")`},
@@ -25,7 +25,7 @@ var wrongConditions = []struct{ rule, text, want string }{
 	{"an address too", `client.addr == 192.0.2.1`, `16: a condition has no numbers; text stands in quotes, such as "192.0.2.1"`},
 	{"whatever it looks like", `client.addr == 2001:db8::1`, `16: a condition has no numbers; text stands in quotes, such as "192.0.2.1"`},
 	{"and an address of mail", `mail_from == bob@example.org`, `17: this is no word of a condition; text stands in quotes, such as "192.0.2.1"`},
-	{"what is to come is told so", `s25r && !authenticated && !trusted`, "1: s25r is not supported by this version yet\n28: trusted is not supported by this version yet"},
+	{"what is to come is told so", `s25r && !authenticated && !trusted || stress`, "28: trusted is not supported by this version yet\n39: stress is not supported by this version yet"},
 	{"whatever it will be", `stress.level == "1"`, `1: stress is not supported by this version yet`},
 
 	{"one = is a slip", `helo = "a"`, `6: "=" is not an operator of a condition; did you mean "=="?`},

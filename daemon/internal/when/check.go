@@ -31,6 +31,7 @@ type word struct {
 var words = map[string]word{
 	"authenticated": {truth, milterkit.StageMail},
 	"local":         {truth, milterkit.StageConnect},
+	"s25r":          {truth, milterkit.StageConnect},
 	"client.addr":   {text, milterkit.StageConnect},
 	"client.name":   {text, milterkit.StageConnect},
 	"helo":          {text, milterkit.StageHelo},
@@ -40,12 +41,12 @@ var words = map[string]word{
 
 var (
 	// names are the words in the order in which messages have them.
-	names = []string{"authenticated", "local", "client.addr", "client.name", "helo", "mail_from", "rcpt_to"}
+	names = []string{"authenticated", "local", "s25r", "client.addr", "client.name", "helo", "mail_from", "rcpt_to"}
 
 	functions = []string{"macro", "cidr"}
 
 	// later are the names whose time has not come.
-	later = []string{"s25r", "trusted", "stress"}
+	later = []string{"trusted", "stress"}
 )
 
 // condition checks the whole of one.
@@ -169,6 +170,7 @@ func (c *compiler) name(n ast.Node) kind {
 		c.report(n.Location(), "this has no meaning in a condition")
 	case known:
 		c.at = max(c.at, w.at)
+		c.s25r = c.s25r || name == "s25r"
 		return w.kind
 	case slices.Contains(later, root):
 		c.report(start(n), "%s is not supported by this version yet", root)

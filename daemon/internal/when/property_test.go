@@ -15,7 +15,7 @@ import (
 )
 
 // values are few, so that comparisons often hold.
-var values = []string{"", "a", "b", "ab", "192.0.2.7", "2001:db8::1", "IPv6:2001:db8::1", "<a@b>", "a@b"}
+var values = []string{"", "a", "b", "ab", "a1b2.example", "192.0.2.7", "2001:db8::1", "IPv6:2001:db8::1", "<a@b>", "a@b"}
 
 // writable are those that client.addr and the addresses can be compared with.
 var writable = []string{"", "a", "b", "ab", "192.0.2.7", "2001:db8::1", "a@b"}
@@ -52,7 +52,7 @@ func drawCondition(t *rapid.T, depth int) string {
 	case 5:
 		return rapid.SampledFrom([]string{"true", "false"}).Draw(t, "constant")
 	case 6:
-		return rapid.SampledFrom([]string{"authenticated", "local"}).Draw(t, "name")
+		return rapid.SampledFrom([]string{"authenticated", "local", "s25r"}).Draw(t, "name")
 	case 7:
 		nets := rapid.SliceOfN(rapid.SampledFrom([]string{`"192.0.2.0/24"`, `"2001:db8::/32"`, `"::/0"`, `"127.0.0.1"`}), 1, 3).Draw(t, "nets")
 		addr := rapid.SampledFrom([]string{"client.addr", `macro("if_addr")`, `macro("mine")`}).Draw(t, "addr")

@@ -28,6 +28,7 @@ import (
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/vm"
 
+	"github.com/milterkit/sdk/builtin/s25r"
 	"github.com/milterkit/sdk/milterkit"
 )
 
@@ -65,7 +66,7 @@ func Compile(text string) (milterkit.Condition, []Error) {
 		c.foreign(err)
 		return milterkit.Condition{}, c.errs
 	}
-	return milterkit.Condition{Name: text, At: c.at, Holds: test{program}.holds, Macros: c.macros}, nil
+	return milterkit.Condition{Name: text, At: c.at, Holds: test{program, c.s25r}.holds, Macros: c.macros}, nil
 }
 
 // compiler is the state of compiling one condition.
@@ -74,6 +75,7 @@ type compiler struct {
 	at       milterkit.Stage // the first stage at which all that was met is known
 	macros   map[milterkit.Stage][]string
 	networks networks
+	s25r     bool // the condition names it
 	errs     []Error
 }
 
@@ -110,6 +112,7 @@ func (c *compiler) offset(characters int) int {
 type env struct {
 	Authenticated bool                     `expr:"authenticated"`
 	Local         bool                     `expr:"local"`
+	S25R          bool                     `expr:"s25r"`
 	Client        client                   `expr:"client"`
 	Helo          string                   `expr:"helo"`
 	MailFrom      string                   `expr:"mail_from"`
@@ -123,16 +126,24 @@ type client struct {
 }
 
 // test is a compiled condition. Many sessions may ask it at the same time.
-type test struct{ program *vm.Program }
+type test struct {
+	program *vm.Program
+	s25r    bool // whether it is asked for, since the rules are many
+}
 
 // holds is the test of a milterkit.Condition. Nothing that is compiled can fail;
 // if it did, that would be the failure of the child, whose default action
 // decides: a guess could let mail pass by a filter.
 func (t test) holds(_ context.Context, e *milterkit.Envelope, to milterkit.Address) bool {
 	s := e.Session
+	endUser := false
+	if t.s25r {
+		_, endUser = s25r.Default.EndUser(s)
+	}
 	result, err := expr.Run(t.program, env{
 		Authenticated: s.Macro("auth_authen") != "",
 		Local:         local(s),
+		S25R:          endUser,
 		Client:        client{Addr: clientAddr(s), Name: s.Host},
 		Helo:          s.Helo,
 		MailFrom:      e.Sender.Addr,

@@ -44,6 +44,12 @@ func (s sample) client(family milterkit.Family, addr string) sample {
 	return s
 }
 
+// named changes the client's name.
+func (s sample) named(host string) sample {
+	s.host = host
+	return s
+}
+
 // with adds a macro.
 func (s sample) with(at milterkit.Stage, name, value string) sample {
 	s.macros = map[milterkit.Stage]map[string]string{at: {name: value}}
@@ -153,6 +159,18 @@ func TestConditions(t *testing.T) {
 		{`local`, connect, outside().client(milterkit.FamilyUnix, "/run/s"), true},
 		{`local`, connect, outside().client(milterkit.FamilyUnknown, ""), true},
 		{`local`, connect, outside().client(0, ""), true},
+
+		{`s25r`, connect, outside(), false},
+		{`s25r`, connect, outside().named("203-0-113-7.dyn.example.net"), true},
+		{`s25r`, connect, outside().named("[192.0.2.7]"), true},
+		{`s25r`, connect, outside().named("unknown"), true},
+		{`s25r`, connect, outside().named("mail-ed1-f49.google.com"), false},
+		{`s25r`, connect, outside().named("[IPv6:2001:db8::1]").client(inet6, "IPv6:2001:db8::1"), false},
+		{`s25r`, connect, outside().named("localhost").client(milterkit.FamilyUnix, "/run/s"), false},
+		{`s25r && !authenticated`, mail, outside().named("unknown"), true},
+		{`s25r && !authenticated`, mail, authenticated.named("unknown"), false},
+		{`s25r && !(client.name endsWith ".dyn.example.net") || client.name startsWith "cable"`, connect, outside().named("203-0-113-7.dyn.example.net"), false},
+		{`s25r && !(client.name endsWith ".dyn.example.net") || client.name startsWith "cable"`, connect, outside().named("cable.example.net"), true},
 
 		{`client.addr == "192.0.2.7"`, connect, outside(), true},
 		{`client.addr == "2001:db8::1"`, connect, outside().client(inet6, "IPv6:2001:db8::1"), true},
