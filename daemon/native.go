@@ -32,7 +32,8 @@ type Native struct {
 // an option: a string, bool, integer, float or [time.Duration], a type with the
 // methods UnmarshalText and MarshalText or a pointer to one (nil: not set), a slice
 // of these, a map from string to these, or a struct, which is a section of its own.
-// MaxRcpt is the option max_rcpt; a tag names another: `toml:"max"`. With
+// A slice of structs is a list of tables, each of which begins with
+// [[milter.options.NAME]]; what a table does not set is zero. MaxRcpt is the option max_rcpt; a tag names another: `toml:"max"`. With
 // `toml:",size"` an integer is a number of bytes, which the file can write as
 // "10MiB". With `toml:",required"` the file must set the option, and the default is
 // only the example in the message. A field with `toml:"-"` is none.
@@ -52,8 +53,9 @@ func Use[Options any](name string, defaults Options, newChild func(Options) (mil
 
 // OptionErrorf returns an error about one option, for a method Validate or the
 // function that makes a child. It is told with the place of that option in the
-// file. An option of a section is named section.option; [errors.Join] takes several
-// such errors. Any error will do that has a method Option() string, the name.
+// file. An option of a section is named section.option, one of the second table of
+// a list list[2].option: tables count from 1. [errors.Join] takes several such
+// errors. Any error will do that has a method Option() string, the name.
 func OptionErrorf(option, format string, args ...any) error {
 	return &optionError{option, fmt.Errorf(format, args...)}
 }

@@ -95,6 +95,25 @@ func TestWhatAChildHasAgainstItsOptions(t *testing.T) {
 	}
 }
 
+// An option within a table is told where it stands, else where its table does.
+func TestWhatAChildHasAgainstAnOptionOfATable(t *testing.T) {
+	type options struct {
+		Rule []struct{ Match, Text string }
+	}
+	const milters = "[[milter]]\nname = \"a\"\nuse = \"limit\"\n[[milter.options.rule]]\n[[milter.options.rule]]\nmatch = \"x\"\n"
+	for _, c := range []struct{ option, want string }{
+		{"rule[2].match", "10:1: rule[2].match: no\n"},
+		{"rule[1].match", "8:18: rule[1].match: no\n"},
+		{"rule[2].text", "9:18: rule[2].text: no\n"},
+		{"rule[3].text", "7:1: limit: rule[3].text: no\n"},
+	} {
+		limit := Use("limit", options{}, func(options) (milterkit.Child, error) { return nil, OptionErrorf(c.option, "no") })
+		if status, _, stderr := checked(t, milters, limit); status != exitConfig || stderr != c.want {
+			t.Errorf("status %d\ngot  %swant %s", status, stderr, c.want)
+		}
+	}
+}
+
 // A key of the milter that is an option of its child is told so.
 func TestAnOptionOutsideOfItsSection(t *testing.T) {
 	limit := Use("limit", limits{}, func(limits) (milterkit.Child, error) { return idle("limit"), nil })

@@ -17,6 +17,12 @@ type knownOptions struct {
 	Delay time.Duration
 	Name  string
 	Hours struct{ From, To uint8 }
+	Rule  []knownRule
+}
+
+type knownRule struct {
+	Match, Text string
+	Part        []struct{ X int }
 }
 
 func (o knownOptions) Validate() error {
@@ -82,24 +88,59 @@ delay            = "1m30s"  # f:5
 name             = ""       # default
 hours.from       = 0        # default
 hours.to         = 16       # f:7
+rule             = []       # default
 `
 	if shown != want {
 		t.Errorf("got\n%s\nwant\n%s", shown, want)
 	}
 	b, err := c.JSON()
 	var got struct {
-		Milter []struct {
-			Options map[string]struct {
-				Value any
-				From  string
-			}
-		}
+		Milter []struct{ Options map[string]any }
 	}
 	if err = errors.Join(err, json.Unmarshal(b, &got)); err != nil {
 		t.Fatal(err)
 	}
-	if s := fmt.Sprint(got.Milter[0].Options); s != "map[delay:{1m30s f:5} hours.from:{0 default} hours.to:{16 f:7} max:{100 default} name:{ default}]" {
+	if s := fmt.Sprint(got.Milter[0].Options); s != "map[delay:map[from:f:5 value:1m30s] hours.from:map[from:default value:0] hours.to:map[from:f:7 value:16] "+
+		"max:map[from:default value:100] name:map[from:default value:] rule:[]]" {
 		t.Errorf("got %s\n%s", s, b)
+	}
+}
+
+// A list of tables is shown behind the other options, each table with what is set in
+// it, and what is shown can be read.
+func TestTablesOfOptionsAreShown(t *testing.T) {
+	const file = native + "[[milter.options.rule]]\nmatch = \"a\"\npart = [{x = 1}, {}]\n[[milter.options.rule]]\n[milter.options.hours]\nto = 1\n"
+	c, err := Parse("f", []byte(file), known)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shown, _ := strings.Cut(string(c.TOML()), "hours.to         = 1     # f:10\n")
+	const want = `[[milter.options.rule]]
+match            = "a"  # f:6
+[[milter.options.rule.part]]
+x                = 1  # f:7
+[[milter.options.rule.part]]
+[[milter.options.rule]]
+`
+	if shown != want {
+		t.Errorf("got\n%s\nwant\n%s", shown, want)
+	}
+	again, err := Parse("f", c.TOML(), known)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if was, is := fmt.Sprint(c.Milters[0].Options.Value()), fmt.Sprint(again.Milters[0].Options.Value()); was != is {
+		t.Errorf("was %s, is %s", was, is)
+	}
+	b, err := c.JSON()
+	var got struct {
+		Milter []struct{ Options map[string]any }
+	}
+	if err = errors.Join(err, json.Unmarshal(b, &got)); err != nil {
+		t.Fatal(err)
+	}
+	if s := fmt.Sprint(got.Milter[0].Options["rule"]); s != "[map[match:map[from:f:6 value:a] part:[map[x:map[from:f:7 value:1]] map[]]] map[]]" {
+		t.Errorf("got %s", s)
 	}
 }
 

@@ -7,11 +7,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/milterkit/sdk/daemon/internal/options"
 	"github.com/milterkit/sdk/internal/tomlfile"
 )
 
 // A setting is a value on its way to paper, of a type that tomlfile.Literal
-// takes.
+// takes, or a section, or a []section, which is a list of tables.
 type setting struct {
 	key   string
 	value any
@@ -76,13 +77,24 @@ func (m *Milter) optionSettings() section {
 	if m.Options == nil {
 		return nil
 	}
-	var out section
-	for _, s := range m.Options.Settings() {
-		from := Origin{m.From.File, s.At.Line, s.At.Column}
+	return optionSection(m.From.File, m.Options.Settings())
+}
+
+func optionSection(file string, settings []options.Setting) section {
+	out := make(section, len(settings))
+	for i, s := range settings {
+		from := Origin{file, s.At.Line, s.At.Column}
 		if s.At == (tomlfile.Place{}) {
 			from = Origin{}
 		}
-		out = append(out, setting{s.Option, s.Value, from})
+		out[i] = setting{s.Option, s.Value, from}
+		if list, ok := s.Value.([][]options.Setting); ok {
+			tables := make([]section, len(list))
+			for j := range list {
+				tables[j] = optionSection(file, list[j])
+			}
+			out[i].value = tables
+		}
 	}
 	return out
 }
@@ -96,28 +108,38 @@ func duration(key string, v Value[time.Duration]) setting {
 func (c *Config) TOML() []byte {
 	var b bytes.Buffer
 	b.WriteString("[server]\n")
-	c.Server.settings().toml(&b)
+	c.Server.settings().toml(&b, "server")
 	for i := range c.Milters {
 		b.WriteString("\n[[milter]]\n")
-		c.Milters[i].settings().toml(&b)
+		c.Milters[i].settings().toml(&b, "milter")
 		if set := c.Milters[i].optionSettings(); len(set) > 0 {
 			b.WriteString("[milter.options]\n")
-			set.toml(&b)
+			set.toml(&b, "milter.options")
 		}
 	}
 	return b.Bytes()
 }
 
-// toml writes the lines of a section, the comments below each other.
-func (s section) toml(b *bytes.Buffer) {
-	lines, width := make([]string, len(s)), 0
-	for i, v := range s {
-		lines[i] = fmt.Sprintf("%-16s = %s", v.key, tomlfile.Literal(v.value))
-		if n := len(lines[i]); n <= 60 {
+// toml writes the lines of the section of that name, the comments below each
+// other, and then the tables of its lists.
+func (s section) toml(b *bytes.Buffer, name string) {
+	var plain section
+	var lines []string
+	width := 0
+	for _, v := range s {
+		if list, ok := v.value.([]section); ok {
+			if len(list) > 0 {
+				continue
+			}
+			v.value = []any{}
+		}
+		line := fmt.Sprintf("%-16s = %s", v.key, tomlfile.Literal(v.value))
+		plain, lines = append(plain, v), append(lines, line)
+		if n := len(line); n <= 60 {
 			width = max(width, n)
 		}
 	}
-	for i, v := range s {
+	for i, v := range plain {
 		// A file's name can hold anything, a comment cannot.
 		from := strings.Map(func(r rune) rune {
 			if isControl(r) {
@@ -126,6 +148,13 @@ func (s section) toml(b *bytes.Buffer) {
 			return r
 		}, v.from.String())
 		fmt.Fprintf(b, "%-*s  # %s\n", width, lines[i], from)
+	}
+	for _, v := range s {
+		list, _ := v.value.([]section)
+		for _, table := range list {
+			fmt.Fprintf(b, "[[%s.%s]]\n", name, v.key)
+			table.toml(b, name+"."+v.key)
+		}
 	}
 }
 
@@ -146,26 +175,29 @@ func (c *Config) JSON() ([]byte, error) {
 }
 
 // MarshalJSON writes an object whose keys are in the section's order; a section
-// within it is an object, too.
+// within it is an object, too, and a list of tables one of objects.
 func (s section) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
+	b.WriteByte('{')
 	for i, v := range s {
-		var object any = struct {
-			Value any    `json:"value"`
-			From  string `json:"from"`
-		}{v.value, v.from.String()}
-		if inner, ok := v.value.(section); ok {
+		var object any
+		switch inner := v.value.(type) {
+		case section, []section:
 			object = inner
+		default:
+			object = struct {
+				Value any    `json:"value"`
+				From  string `json:"from"`
+			}{v.value, v.from.String()}
 		}
 		content, err := json.Marshal(object)
 		if err != nil {
 			return nil, err
 		}
-		separator := ","
-		if i == 0 {
-			separator = "{"
+		if i > 0 {
+			b.WriteByte(',')
 		}
-		fmt.Fprintf(&b, "%s%q:%s", separator, v.key, content)
+		fmt.Fprintf(&b, "%q:%s", v.key, content)
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil

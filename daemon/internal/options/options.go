@@ -54,10 +54,10 @@ func (o *Options) Faults(err error) []Fault {
 		Option() string
 	}
 	message := oneLine(err)
-	if !errors.As(err, &about) || !known(about.Option(), "", o.schema.fields) {
+	if !errors.As(err, &about) || !known(about.Option(), "", o.schema.fields, o.value) {
 		return []Fault{{Message: message}}
 	}
-	at, set := o.places[about.Option()]
+	at, set := o.placeOf(about.Option())
 	if !set {
 		message += " (this is the default)"
 	}
@@ -71,14 +71,4 @@ func joined(err error) []error {
 		return nil
 	}
 	return several.Unwrap()
-}
-
-// known reports whether path is one of the fields, or of their fields.
-func known(path, prefix string, fields []field) bool {
-	for _, f := range fields {
-		if path == prefix+f.name || known(path, prefix+f.name+".", f.fields) {
-			return true
-		}
-	}
-	return false
 }

@@ -209,9 +209,12 @@ func (deaf) MarshalText() ([]byte, error) { return []byte("this"), nil }
 
 type Embedded struct{ X int }
 
+// endless has itself within it.
+type endless struct{ C []endless }
+
 // A struct that cannot be options is refused with its field and the reason.
 func TestWrongStructs(t *testing.T) {
-	const types = "; an option is a string, bool, number, time.Duration, a type with UnmarshalText, a list of these, a map from string to these, or a struct"
+	const types = "; an option is a string, bool, number, time.Duration, a type with UnmarshalText, a list of these, a map from string to these, a struct, or a list of structs"
 	for _, c := range []struct {
 		defaults any
 		want     string
@@ -225,7 +228,13 @@ func TestWrongStructs(t *testing.T) {
 		{struct{ C *int }{}, "struct { C *int }.C: *int cannot be read from the file" + types},
 		{struct{ C complex64 }{}, "struct { C complex64 }.C: complex64 cannot be read from the file" + types},
 		{struct{ C [2]int }{}, "struct { C [2]int }.C: [2]int cannot be read from the file" + types},
-		{struct{ C []Embedded }{}, "struct { C []options.Embedded }.C: options.Embedded cannot be read from the file" + types},
+		{struct{ C []*Embedded }{}, "struct { C []*options.Embedded }.C: *options.Embedded cannot be read from the file" + types},
+		{struct{ C []struct{ D chan int } }{}, "struct { C []struct { D chan int } }.C: struct { D chan int }.D: chan int cannot be read from the file" + types},
+		{struct{ C []endless }{}, "struct { C []options.endless }.C: options.endless.C: options.endless has tables of its own kind within it, which would never end"},
+		{struct {
+			C []Embedded `toml:",size"`
+		}{}, "struct { C []options.Embedded \"toml:\\\",size\\\"\" }.C: a size is an integer, or several"},
+		{struct{ C []struct{ D uint64 } }{[]struct{ D uint64 }{{1}, {1 << 63}}}, "the default of the option c[2].d could not be written into the file: this is not TOML: decimal number is too large to fit in a 64-bit signed integer"},
 		{struct{ C map[string]Embedded }{}, "struct { C map[string]options.Embedded }.C: options.Embedded cannot be read from the file" + types},
 		{struct{ C struct{ D chan int } }{}, "struct { C struct { D chan int } }.C: struct { D chan int }.D: chan int cannot be read from the file" + types},
 		{struct{ C map[int]int }{}, "struct { C map[int]int }.C: the keys of a table are strings, not int"},

@@ -42,7 +42,7 @@ func (s *Schema) Has(name string) bool {
 // section reads the fields of a struct, and notes what is missing; path is where
 // it stands, with a dot behind it.
 func (r *reader) section(path string, t *tomlfile.Value, fields []field, into reflect.Value) {
-	title := strings.TrimSuffix("[milter.options."+path, ".") + "]"
+	title := heading(path)
 	var there []string
 	for _, f := range t.Fields {
 		i := slices.IndexFunc(fields, func(known field) bool { return known.name == f.Name })
@@ -55,12 +55,14 @@ func (r *reader) section(path string, t *tomlfile.Value, fields []field, into re
 		known, full := fields[i], path+f.Name
 		r.out.places[full] = f.At
 		switch {
+		case known.tables:
+			r.tables(full, f.Val, known.fields, into.Field(known.index))
 		case !known.section:
 			r.value(full, f.Val, into.Field(known.index), known.size)
 		case f.Val.Kind == tomlfile.IsTable:
 			r.section(full+".", f.Val, known.fields, into.Field(known.index))
 		default:
-			r.report(f.Val.At, fmt.Sprintf("%s: this is %s; write a section of its own, [milter.options.%s]", full, f.Val.Kind, full))
+			r.report(f.Val.At, fmt.Sprintf("%s: this is %s; write a section of its own, %s", full, f.Val.Kind, heading(full)))
 		}
 	}
 	for _, known := range fields {
@@ -69,6 +71,8 @@ func (r *reader) section(path string, t *tomlfile.Value, fields []field, into re
 		case slices.Contains(there, known.name):
 		case known.section: // as if it were there, and empty
 			r.section(full+".", &tomlfile.Value{Kind: tomlfile.IsTable, At: t.At}, known.fields, like)
+		case known.needed && known.tables:
+			r.out.missing = append(r.out.missing, Fault{full, t.At, fmt.Sprintf("%s needs %q; %s", title, known.name, writeTables(full))})
 		case known.needed:
 			r.out.missing = append(r.out.missing, Fault{full, t.At,
 				fmt.Sprintf("%s needs %q, for example %s = %s", title, known.name, known.name, anyExample(like, known.size))})

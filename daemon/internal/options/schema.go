@@ -22,14 +22,15 @@ type Schema struct {
 	fields   []field
 }
 
-// A field is one option, or a section of more.
+// A field is one option, or a section of more, or a list of such sections.
 type field struct {
 	name    string
 	index   int
 	size    bool // an integer that is written as a size, or some of them
 	needed  bool // the file must set it; the default is only an example
 	section bool
-	fields  []field // of the section
+	tables  bool
+	fields  []field // of the section, or of each table
 }
 
 // New returns the Schema of a struct, whose values are the defaults. An error
@@ -40,7 +41,7 @@ func New(defaults any) (*Schema, error) {
 	if v.Kind() != reflect.Struct {
 		return nil, fmt.Errorf("options are a struct; %T is none", defaults)
 	}
-	fields, err := fieldsOf(v.Type())
+	fields, err := fieldsOf(v.Type(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +51,12 @@ func New(defaults any) (*Schema, error) {
 
 var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-func fieldsOf(t reflect.Type) ([]field, error) {
+// fieldsOf returns the options that a struct has, which stands within the others.
+func fieldsOf(t reflect.Type, within []reflect.Type) ([]field, error) {
+	if slices.Contains(within, t) {
+		return nil, fmt.Errorf("%s has tables of its own kind within it, which would never end", t)
+	}
+	within = append(slices.Clip(within), t)
 	var fields []field
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -58,7 +64,7 @@ func fieldsOf(t reflect.Type) ([]field, error) {
 		if tag == "-" || !f.IsExported() && !tagged && !f.Anonymous {
 			continue
 		}
-		made, err := fieldOf(f, tag)
+		made, err := fieldOf(f, tag, within)
 		made.index = i
 		if err == nil && slices.ContainsFunc(fields, func(other field) bool { return other.name == made.name }) {
 			err = fmt.Errorf("another field is the option %q already", made.name)
@@ -71,7 +77,7 @@ func fieldsOf(t reflect.Type) ([]field, error) {
 	return fields, nil
 }
 
-func fieldOf(f reflect.StructField, tag string) (field, error) {
+func fieldOf(f reflect.StructField, tag string, within []reflect.Type) (field, error) {
 	name, extra, more := strings.Cut(tag, ",")
 	if name == "" {
 		name = snake(f.Name)
@@ -95,19 +101,31 @@ func fieldOf(f reflect.StructField, tag string) (field, error) {
 		return made, errors.New("a field that is not exported cannot be set; begin its name with a capital letter")
 	case !bareKey.MatchString(name):
 		return made, fmt.Errorf("%q is not the name of an option; it has letters, digits, _ and -", name)
-	case f.Type.Kind() == reflect.Struct && !isText(f.Type):
-		switch {
-		case made.size:
-			return made, errSize
-		case made.needed:
-			return made, errors.New("a section is not required, but each of its options can be")
-		}
-		var err error
-		made.section = true
-		made.fields, err = fieldsOf(f.Type)
-		return made, err
+	case isSection(f.Type) && made.needed:
+		return made, errors.New("a section is not required, but each of its options can be")
+	case (isSection(f.Type) || isTables(f.Type)) && made.size:
+		return made, errSize
 	}
-	return made, checkType(f.Type, made.size)
+	var err error
+	switch {
+	case isSection(f.Type):
+		made.section = true
+		made.fields, err = fieldsOf(f.Type, within)
+	case isTables(f.Type):
+		made.tables = true
+		made.fields, err = fieldsOf(f.Type.Elem(), within)
+	default:
+		err = checkType(f.Type, made.size)
+	}
+	return made, err
+}
+
+// isSection reports whether a type is a struct of options.
+func isSection(t reflect.Type) bool { return t.Kind() == reflect.Struct && !isText(t) }
+
+// isTables reports whether a type is a list of such structs.
+func isTables(t reflect.Type) bool {
+	return t.Kind() == reflect.Slice && !isText(t) && isSection(t.Elem())
 }
 
 // snake writes MaxRcpt as max_rcpt, and UseTLSFor as use_tls_for.
@@ -181,7 +199,7 @@ func checkSingle(t reflect.Type, size bool) error {
 		return nil
 	}
 	return fmt.Errorf("%s cannot be read from the file; an option is a string, bool, number, time.Duration, a type with UnmarshalText, "+
-		"a list of these, a map from string to these, or a struct", t)
+		"a list of these, a map from string to these, a struct, or a list of structs", t)
 }
 
 // checkDefaults says which of the defaults, as show-config would print it, could

@@ -12,7 +12,7 @@ import (
 )
 
 // A Setting is an option and its value: a string, bool, int64, uint64, float64,
-// or a []any or map[string]any of these.
+// or a []any or map[string]any of these. That of a list of tables is a [][]Setting.
 type Setting struct {
 	Option string         // a dot stands before the name of one in a section
 	At     tomlfile.Place // zero where it is the default
@@ -20,26 +20,49 @@ type Setting struct {
 }
 
 // Settings returns all options, in the order of the struct, but for pointers that
-// are nil: those are not set.
-func (o *Options) Settings() []Setting {
+// are nil: those are not set. In a table, where the default is always zero, it
+// leaves out what nobody has set.
+func (o *Options) Settings() []Setting { return o.settings("", "", o.schema.fields, o.value) }
+
+// settings returns those of a struct. table is the path of the table that it
+// stands in, section the rest of its own.
+func (o *Options) settings(table, section string, fields []field, v reflect.Value) []Setting {
 	var all []Setting
-	eachOption("", o.schema.fields, o.value, func(path string, v reflect.Value, size bool) {
-		if v.Kind() != reflect.Pointer || !v.IsNil() {
-			all = append(all, Setting{path, o.places[path], plain(v, size)})
+	for _, known := range fields {
+		name, at := section+known.name, v.Field(known.index)
+		place, set := o.places[table+name]
+		switch {
+		case known.section:
+			all = append(all, o.settings(table, name+".", known.fields, at)...)
+		case at.Kind() == reflect.Pointer && at.IsNil(), table != "" && !set && at.IsZero():
+		case known.tables:
+			tables := make([][]Setting, at.Len())
+			for i := range tables {
+				tables[i] = o.settings(item(table+name, i)+".", "", known.fields, at.Index(i))
+			}
+			all = append(all, Setting{name, place, tables})
+		default:
+			all = append(all, Setting{name, place, plain(at, known.size)})
 		}
-	})
+	}
 	return all
 }
 
-// eachOption calls f for each option of a struct, and of the sections in it.
+// eachOption calls f for each option of a struct, and of the sections and tables
+// in it.
 func eachOption(path string, fields []field, v reflect.Value, f func(path string, v reflect.Value, size bool)) {
 	for _, known := range fields {
 		at, full := v.Field(known.index), path+known.name
-		if known.section {
+		switch {
+		case known.section:
 			eachOption(full+".", known.fields, at, f)
-			continue
+		case known.tables:
+			for i := range at.Len() {
+				eachOption(item(full, i)+".", known.fields, at.Index(i), f)
+			}
+		default:
+			f(full, at, known.size)
 		}
-		f(full, at, known.size)
 	}
 }
 
