@@ -1,0 +1,94 @@
+package daemon
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/milterkit/sdk/daemon/internal/config"
+	"github.com/milterkit/sdk/internal/tomlfile"
+)
+
+// Each native child has a page that says what it is called, what can be set, what
+// it does to a message, and what happens when it fails.
+func TestEveryChildHasAPage(t *testing.T) {
+	for name := range builtinNatives(t) {
+		text := childPage(t, name)
+		for _, section := range []string{"Name", "Settings", "What it does to a message", "Failure", "Example"} {
+			if !strings.Contains(text, "\n## "+section+"\n") {
+				t.Errorf("docs/children/%s.md has no section %q", name, section)
+			}
+		}
+		if index := childPage(t, "README"); !strings.Contains(index, "("+name+".md)") {
+			t.Errorf("docs/children/README.md does not name %s", name)
+		}
+	}
+}
+
+// A page has each option in a row of its table, with the default that holds.
+func TestPagesHaveTheOptions(t *testing.T) {
+	all := builtinNatives(t)
+	for name, n := range all {
+		text := childPage(t, name)
+		c, err := config.Parse("x", []byte("[[milter]]\nname = \"x\"\nuse = \""+name+"\"\n"), config.Natives{name: n.schema})
+		if c == nil || len(c.Milters) == 0 || c.Milters[0].Options == nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for _, set := range c.Milters[0].Options.Settings() {
+			row := regexp.MustCompile(`(?m)^\|[^|]*` + "`" + regexp.QuoteMeta(set.Option) + "`.*$").FindString(text)
+			if row == "" {
+				t.Errorf("docs/children/%s.md has no row for the option %s", name, set.Option)
+				continue
+			}
+			switch value := set.Value.(type) {
+			case string, bool, int64, uint64, float64:
+				if literal := tomlfile.Literal(value); literal != `""` && !strings.Contains(row, "`"+literal+"`") {
+					t.Errorf("docs/children/%s.md: the default of %s is %s: %s", name, set.Option, literal, row)
+				}
+			}
+		}
+	}
+}
+
+// What the pages show of a configuration file can be read.
+func TestExamplesOfPagesAreGood(t *testing.T) {
+	known := config.Natives{}
+	for name, n := range builtinNatives(t) {
+		known[name] = n.schema
+	}
+	pages, err := filepath.Glob("../docs/children/*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatal(pages, err)
+	}
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile("(?s)```toml\n(.*?)```").FindAllSubmatch(text, -1) {
+			if _, err := config.Parse(filepath.Base(page), m[1], known); err != nil {
+				t.Errorf("%s:\n%s%v", page, m[1], err)
+			}
+		}
+	}
+}
+
+func builtinNatives(t *testing.T) natives {
+	t.Helper()
+	all, err := newNatives(builtins())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func childPage(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/children/" + name + ".md")
+	if err != nil {
+		t.Error(err)
+	}
+	return string(text)
+}
