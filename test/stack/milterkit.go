@@ -51,6 +51,11 @@ type Child struct {
 	Socket   string
 	Together bool
 
+	// Use is the native child that it is, in place of a socket, and Options are
+	// the lines of its [milter.options].
+	Use     string
+	Options string
+
 	// Lockstep has milterkit wait for each of its answers: pipeline = false.
 	Lockstep bool
 
@@ -115,12 +120,19 @@ func (m *Milterkit) config(dir string) string {
 	// Postfix's smtpd runs as the user postfix: it needs the mode.
 	fmt.Fprintf(&b, "[server]\nlisten = [%q]\nsocket_mode = \"0666\"\ntemp_dir = %q\nlog = \"stderr\"\n", m.Socket(), dir)
 	for _, c := range m.Children {
-		fmt.Fprintf(&b, "\n[[milter]]\nname = %q\nsocket = %q\ntogether = %t\n", c.Name, c.Socket, c.Together)
+		key, value := "socket", c.Socket
+		if c.Use != "" {
+			key, value = "use", c.Use
+		}
+		fmt.Fprintf(&b, "\n[[milter]]\nname = %q\n%s = %q\ntogether = %t\n", c.Name, key, value, c.Together)
 		if c.Lockstep {
 			b.WriteString("pipeline = false\n")
 		}
 		if c.DefaultAction != "" {
 			fmt.Fprintf(&b, "default_action = %q\n", c.DefaultAction)
+		}
+		if c.Options != "" {
+			fmt.Fprintf(&b, "[milter.options]\n%s\n", c.Options)
 		}
 	}
 	return b.String()

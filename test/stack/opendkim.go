@@ -75,6 +75,10 @@ type OpenDKIM struct {
 	// verifier has none.
 	Sign string
 
+	// More are further keys that a verifier knows: what their records say, by
+	// the names of the records.
+	More map[string]string
+
 	daemon
 }
 
@@ -135,5 +139,9 @@ AlwaysAddARHeader yes
 On-BadSignature accept
 TestPublicKeys %s
 `, elsewhere, AuthservID, keys)
-	return config, o.Root.write(keys, keyName+" "+o.Key.record+"\n")
+	list := keyName + " " + o.Key.record + "\n"
+	for name, text := range o.More {
+		list += name + " " + text + "\n"
+	}
+	return config, o.Root.write(keys, list)
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // OpenDMARC is an OpenDMARC milter. It refuses mail that fails the policy of the
-// domain in From, where that says so. It goes by the Authentication-Results that
+// domain in From, or has it held, where that says so. It goes by the Authentication-Results that
 // the milters before it have added.
 type OpenDMARC struct {
 	Root *Root
@@ -15,6 +15,10 @@ type OpenDMARC struct {
 
 	// Trusted are the names whose Authentication-Results it goes by.
 	Trusted []string
+
+	// Suffixes are domains below which others register theirs, such as "org". It
+	// needs them to tell a domain from a sub-domain.
+	Suffixes []string
 
 	daemon
 }
@@ -29,6 +33,7 @@ func (o *OpenDMARC) Start() error {
 	if err != nil {
 		return err
 	}
+	suffixes := r.Path("opendmarc", "suffixes")
 	// Unless told otherwise it passes over the mail of loopback.
 	ignored := r.Path("opendmarc", "ignored")
 	config := fmt.Sprintf(`Socket local:%s
@@ -38,11 +43,13 @@ Syslog false
 AuthservID %s
 TrustedAuthservIDs %s
 IgnoreHosts %s
+PublicSuffixList %s
 RejectFailures true
+HoldQuarantinedMessages true
 SoftwareHeader true
-`, r.Path("opendmarc", "sock"), AuthservID, strings.Join(o.Trusted, ","), ignored)
+`, r.Path("opendmarc", "sock"), AuthservID, strings.Join(o.Trusted, ","), ignored, suffixes)
 	conf := r.Path("opendmarc", "opendmarc.conf")
-	if err := errors.Join(r.write(ignored, elsewhere+"\n"), r.write(conf, config)); err != nil {
+	if err := errors.Join(r.write(ignored, elsewhere+"\n"), r.write(suffixes, strings.Join(o.Suffixes, "\n")+"\n"), r.write(conf, config)); err != nil {
 		return err
 	}
 	o.grace = stopLimitLibmilter

@@ -16,6 +16,9 @@ type Unbound struct {
 	// Records are those it knows, each as a line of a zone file.
 	Records []string
 
+	// Refused are domains about which it refuses to say anything.
+	Refused []string
+
 	ip string
 	daemon
 }
@@ -51,6 +54,9 @@ func (u *Unbound) Start() error {
 `, dir, u.ip)
 	for _, record := range u.Records {
 		config += "  local-data: '" + record + "'\n"
+	}
+	for _, domain := range u.Refused {
+		config += "  local-zone: \"" + domain + ".\" refuse\n"
 	}
 	config += "remote-control:\n  control-enable: no\n"
 	conf := r.Path("unbound", "unbound.conf")
