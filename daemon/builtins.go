@@ -1,7 +1,13 @@
 package daemon
 
+import (
+	"github.com/milterkit/sdk/builtin/spf"
+)
+
 // builtins are the native children that every milterkit has. A child of the
 // caller's own must not have one of these names.
 func builtins() []Native {
-	return []Native{}
+	return []Native{
+		Use("spf", spf.Defaults, spf.New),
+	}
 }
