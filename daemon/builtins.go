@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"github.com/milterkit/sdk/builtin/spamd"
 	"github.com/milterkit/sdk/builtin/spf"
 )
 
@@ -8,6 +9,7 @@ import (
 // caller's own must not have one of these names.
 func builtins() []Native {
 	return []Native{
+		Use("spamd", spamd.Defaults, spamd.New),
 		Use("spf", spf.Defaults, spf.New),
 	}
 }

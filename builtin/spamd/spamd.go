@@ -1,0 +1,102 @@
+// Package spamd is a child that asks SpamAssassin's daemon, spamd, what it thinks of
+// a message: it refuses spam, or tags it. It takes the place of spamass-milter.
+package spamd
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/milterkit/sdk/builtin/internal/letter"
+	"github.com/milterkit/sdk/builtin/internal/peer"
+	"github.com/milterkit/sdk/milterkit"
+)
+
+// filter is the child, for all sessions.
+type filter struct {
+	Options
+	servers *peer.List
+}
+
+// New makes the child. It does not look whether spamd is there: a spamd that does
+// not answer, or not as it should, is a failure for the message at hand.
+func New(o Options) (milterkit.Child, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	addrs, err := peer.ParseAll(o.Addresses)
+	if err != nil {
+		return nil, err
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	f := &filter{o, peer.NewList(addrs, o.Now)}
+	hooks := milterkit.Hooks{
+		Message: f.message,
+		Prompt:  true, // it waits for spamd only, until ctx is done
+	}
+	return milterkit.NewChild("spamd", func() milterkit.Hooks { return hooks }), nil
+}
+
+func (f *filter) message(ctx context.Context, m *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
+	l := letter.New(m, envelope(m, f.Now()), isOurs)
+	if f.MaxSize > 0 && l.Size() > f.MaxSize {
+		f.logger().Info("message not shown to spamd: it is too big", "session", m.ID, "queue_id", m.QueueID(), "size", l.Size(), "max_size", f.MaxSize)
+		write(m, e, nil)
+		return milterkit.Continue
+	}
+	var r *result
+	user := f.user(m.Recipients)
+	err := f.servers.Try(ctx, func(ctx context.Context, server peer.Addr) (err error) {
+		r, err = ask(ctx, server, l, user, f.Timeout)
+		return err
+	})
+	if err != nil {
+		return milterkit.Fail(err)
+	}
+	return f.decide(m, e, r)
+}
+
+// decide does what the options say about a message with that result.
+func (f *filter) decide(m *milterkit.Message, e *milterkit.Edits, r *result) milterkit.Verdict {
+	if f.RejectScore > 0 && r.score >= f.RejectScore {
+		return milterkit.Reject(f.RejectText)
+	}
+	var fields []field
+	if f.Tag == tagAll || f.Tag == tagSpam && r.spam {
+		fields = r.fields()
+	}
+	write(m, e, fields)
+	if r.spam && f.Subject != "" {
+		markSubject(m, e, f.Subject)
+	}
+	return milterkit.Continue
+}
+
+// user returns whose preferences spamd uses for a message; "": its own.
+func (f *filter) user(to []milterkit.Address) string {
+	var name string
+	switch {
+	case f.User != userRecipient && f.User != userLocalPart:
+		return f.User
+	case len(to) != 1:
+		return f.DefaultUser
+	case f.User == userRecipient:
+		name = to[0].Addr
+	default:
+		name, _, _ = strings.Cut(to[0].Local(), "+")
+	}
+	if name = strings.ToLower(name); !isUser(name) {
+		return f.DefaultUser
+	}
+	return name
+}
+
+func (f *filter) logger() *slog.Logger {
+	if f.Logger != nil {
+		return f.Logger
+	}
+	return slog.Default()
+}
