@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"blitiri.com.ar/go/spf"
-	"golang.org/x/net/idna"
-
 	"github.com/milterkit/sdk/builtin/authres"
 	"github.com/milterkit/sdk/builtin/dns"
+	"github.com/milterkit/sdk/builtin/internal/domain"
 	"github.com/milterkit/sdk/milterkit"
 )
 
@@ -38,11 +37,9 @@ const (
 // CheckTimeout bounds the look-ups of one check. Source: RFC 7208 section 4.6.4.
 const CheckTimeout = 20 * time.Second
 
-// The longest that a domain, a local part and a record may be, in bytes. (A local
-// part is not that long, nor is a record that is meant well.) Source: RFC 5321
-// section 4.5.3.1, RFC 7208 section 3.4.
+// The longest that a local part and a record may be, in bytes. Those that are meant
+// well are not that long. Source: RFC 5321 section 4.5.3.1, RFC 7208 section 3.4.
 const (
-	maxDomain = 253
 	maxLocal  = 253
 	maxRecord = 8 << 10
 )
@@ -85,7 +82,8 @@ func CheckHelo(ctx context.Context, r dns.Resolver, s *milterkit.Session) Result
 // mail of known senders in another way.
 func Passes(r dns.Resolver, domains ...string) func(context.Context, *milterkit.Envelope) (bool, error) {
 	return func(ctx context.Context, e *milterkit.Envelope) (bool, error) {
-		if len(domains) > 0 && !under(e.Sender.Domain(), domains) {
+		of := func(d string) bool { return domain.Under(e.Sender.Domain(), strings.ToLower(strings.Trim(d, "."))) }
+		if len(domains) > 0 && !slices.ContainsFunc(domains, of) {
 			return false, nil
 		}
 		result := Check(ctx, r, e)
@@ -96,22 +94,11 @@ func Passes(r dns.Resolver, domains ...string) func(context.Context, *milterkit.
 	}
 }
 
-// under reports whether a domain is one of a list, or below one of it.
-func under(domain string, list []string) bool {
-	for _, d := range list {
-		d = strings.ToLower(strings.Trim(d, "."))
-		if domain == d || strings.HasSuffix(domain, "."+d) {
-			return true
-		}
-	}
-	return false
-}
-
-func check(ctx context.Context, r dns.Resolver, s *milterkit.Session, identity, local, domain string) Result {
+func check(ctx context.Context, r dns.Resolver, s *milterkit.Session, identity, local, name string) Result {
 	client := s.Client().Addr().Unmap().WithZone("")
 	result := Result{Keyword: None, Identity: identity, Client: client}
 	var err error
-	if result.Domain, err = ascii(domain); err != nil {
+	if result.Domain, err = lookupName(name); err != nil {
 		result.Problem = err.Error()
 		return result
 	}
@@ -127,7 +114,7 @@ func check(ctx context.Context, r dns.Resolver, s *milterkit.Session, identity, 
 	if local == "" {
 		local = "postmaster"
 	}
-	helo := cut(s.Helo, maxDomain)
+	helo := cut(s.Helo, domain.MaxLength)
 	keyword, err := spf.CheckHostWithSender(client.AsSlice(), helo, local+"@"+result.Domain, spf.WithContext(ctx), spf.WithResolver(g))
 	result.Keyword = string(keyword)
 	switch result.Keyword {
@@ -141,38 +128,18 @@ func check(ctx context.Context, r dns.Resolver, s *milterkit.Session, identity, 
 	return result
 }
 
-// ascii returns a domain as the DNS has it. An error is that there can be no record
-// of that name. Source: RFC 7208 section 4.3.
-func ascii(domain string) (string, error) {
-	domain = strings.ToLower(strings.TrimSuffix(domain, "."))
-	switch {
-	case domain == "":
+// lookupName returns a domain as the DNS has it. An error is that there can be no
+// record of that name. Source: RFC 7208 section 4.3.
+func lookupName(name string) (string, error) {
+	if name == "" {
 		return "", errors.New("no domain")
-	case len(domain) > maxDomain || !utf8.ValidString(domain):
-		return "", errors.New("not a domain")
-	case strings.HasPrefix(domain, "["):
-		return "", errors.New("an address, not a domain")
 	}
-	if strings.IndexFunc(domain, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0 {
-		a, err := idna.Lookup.ToASCII(domain)
-		if err != nil {
-			return "", errors.New("not a domain")
-		}
-		domain = a
-	}
-	for _, label := range strings.Split(domain, ".") {
-		if label == "" || len(label) > 63 || strings.IndexFunc(label, odd) >= 0 {
-			return "", errors.New("not a domain")
-		}
-	}
-	if !strings.Contains(domain, ".") {
+	ascii, err := domain.ASCII(name)
+	if err == nil && !strings.Contains(ascii, ".") {
 		return "", errors.New("not a full domain")
 	}
-	return domain, nil
+	return ascii, err
 }
-
-// odd reports whether a character has no place in the name of a host or a domain.
-func odd(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`@/\"<>()[],;:`, r) }
 
 // cut returns the beginning of a text that is too long.
 func cut(s string, most int) string {
@@ -240,10 +207,10 @@ func (g guard) LookupAddr(ctx context.Context, addr string) ([]string, error) {
 }
 
 func guarded[T any](ctx context.Context, name string, lookup func(context.Context, string) ([]T, error)) ([]T, error) {
-	for len(name) > maxDomain {
+	for len(name) > domain.MaxLength {
 		_, rest, found := strings.Cut(name, ".")
 		if !found {
-			return nil, &net.DNSError{Err: "no such host", Name: cut(name, maxDomain), IsNotFound: true}
+			return nil, &net.DNSError{Err: "no such host", Name: cut(name, domain.MaxLength), IsNotFound: true}
 		}
 		name = rest
 	}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/milterkit/sdk/builtin/internal/domain"
 )
 
 // maxExplanation bounds an explanation, in bytes: it is one line of a reply.
@@ -78,7 +80,7 @@ func modifiers(records []string) (exp, redirect string) {
 			all = true
 		}
 	}
-	exp, redirect = cut(exp, maxDomain), cut(redirect, maxDomain)
+	exp, redirect = cut(exp, domain.MaxLength), cut(redirect, domain.MaxLength)
 	if all { // then redirect= is ignored. Source: RFC 7208 section 6.1.
 		redirect = ""
 	}
