@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"github.com/milterkit/sdk/builtin/headers"
 	"github.com/milterkit/sdk/builtin/spamd"
 	"github.com/milterkit/sdk/builtin/spf"
 )
@@ -9,6 +10,7 @@ import (
 // caller's own must not have one of these names.
 func builtins() []Native {
 	return []Native{
+		Use("headers", headers.Defaults, headers.New),
 		Use("spamd", spamd.Defaults, spamd.New),
 		Use("spf", spf.Defaults, spf.New),
 	}
