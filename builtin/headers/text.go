@@ -23,7 +23,7 @@ type piece struct {
 }
 
 // reference is what can stand behind a dollar sign.
-var reference = regexp.MustCompile(`^(?:\$|([A-Za-z0-9_]+)|\{([A-Za-z0-9_]+)\})`)
+var reference = regexp.MustCompile(`^(?:\$|([\pL\p{Nd}_]+)|\{([\pL\p{Nd}_]+)\})`)
 
 // parseTemplate reads a text that refers to the groups of match.
 func parseTemplate(text string, match *regexp.Regexp) (template, error) {
