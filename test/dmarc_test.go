@@ -35,18 +35,14 @@ const (
 
 // addDMARC adds a chain that ends with OpenDMARC, which goes by what the milters
 // before it have added to the header.
-func (b *bench) addDMARC(dns *stack.Unbound, verifier stack.Child) (all []stack.Component, pyspf, dkimpy stack.Child) {
-	spf := &stack.PySPF{Root: b.root, DNS: dns, AuthservID: spfID}
+func (b *bench) addDMARC(dns *stack.Unbound, verifier stack.Child) (all []stack.Component, pyspf, dkimpy, opendmarc stack.Child) {
+	spf := &stack.PySPF{Root: b.root, Name: "pyspf", DNS: dns, AuthservID: spfID}
 	dkim := &stack.DKIMPy{Root: b.root, DNS: dns, AuthservID: dkimID}
-	dmarc := &stack.OpenDMARC{Root: b.root, DNS: dns, Trusted: []string{spfID, dkimID, stack.AuthservID}}
+	dmarc := &stack.OpenDMARC{Root: b.root, DNS: dns, Trusted: []string{spfID, dkimID, stack.AuthservID}, Suffixes: []string{"org", "net", "test", "example"}}
 	pyspf, dkimpy = stack.Child{Name: "pyspf", Socket: spf.Socket()}, stack.Child{Name: "dkimpy", Socket: dkim.Socket()}
-	b.addChain(chain{"dmarc", []stack.Child{
-		pyspf,
-		dkimpy,
-		verifier,
-		{Name: "opendmarc", Socket: dmarc.Socket()},
-	}}, routes[:2]...)
-	return []stack.Component{spf, dkim, dmarc}, pyspf, dkimpy
+	opendmarc = stack.Child{Name: "opendmarc", Socket: dmarc.Socket()}
+	b.addChain(chain{"dmarc", []stack.Child{pyspf, dkimpy, verifier, opendmarc}}, routes[:2]...)
+	return []stack.Component{spf, dkim, dmarc}, pyspf, dkimpy, opendmarc
 }
 
 // sendFrom is the dialogue for one message from a client of that address.

@@ -51,6 +51,7 @@ type bench struct {
 	kitErr error
 
 	told       *stack.PythonMilter // does as the sender's address says
+	parity     *parity
 	components []stack.Component
 	milters    []*goMilter
 }
@@ -125,13 +126,21 @@ func newBench() (*bench, error) {
 	b.addChain(chain{"sign-simple", []stack.Child{signSimple}}, routes[:2]...)
 	b.addSendmail(real, signRelaxed, signSimple)
 	b.addTrouble()
-	dns := stack.NewUnbound(root, records(key)...)
+	keys, err := newDKIMKeys()
+	if err != nil {
+		return b, err
+	}
+	dns := stack.NewUnbound(root, append(records(key), corpusRecords(keys)...)...)
+	dns.Refused = []string{refusedDomain}
 	rspamd := b.addRspamd(dns, real[0], real[1])
-	dmarc, spf, dkimpy := b.addDMARC(dns, real[0])
+	dmarc, spf, dkimpy, opendmarc := b.addDMARC(dns, real[0])
+	counterparts := b.addParity(dns, keys, clamd, spamd, map[string]stack.Child{
+		"clamav-milter": real[1], "spamass-milter": real[2], "pyspf-milter": spf, "opendmarc": opendmarc,
+	})
 	told := b.addPipelines(real, spf, dkimpy, signSimple)
 
 	// clamav-milter defers mail for a while when it starts before clamd.
-	scanners := append([]stack.Component{clamd, spamd, verifier, relaxed, simple, dns, rspamd, told}, dmarc...)
+	scanners := append([]stack.Component{clamd, spamd, verifier, relaxed, simple, dns, rspamd, told}, append(dmarc, counterparts...)...)
 	filters := []stack.Component{clamav, spamass, b.postfix, b.sendmail}
 	b.components = slices.Concat(scanners, filters)
 	var wg sync.WaitGroup

@@ -66,7 +66,9 @@ func (k *DKIMKey) Record() string {
 // OpenDKIM is an OpenDKIM milter that either signs or verifies.
 type OpenDKIM struct {
 	Root *Root
-	Key  *DKIMKey
+
+	// Key is that of [DKIMDomain]. A verifier may have none.
+	Key *DKIMKey
 
 	// Name tells several in one root apart.
 	Name string
@@ -139,7 +141,10 @@ AlwaysAddARHeader yes
 On-BadSignature accept
 TestPublicKeys %s
 `, elsewhere, AuthservID, keys)
-	list := keyName + " " + o.Key.record + "\n"
+	var list string
+	if o.Key != nil {
+		list = keyName + " " + o.Key.record + "\n"
+	}
 	for name, text := range o.More {
 		list += name + " " + text + "\n"
 	}

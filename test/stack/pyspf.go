@@ -9,6 +9,12 @@ type PySPF struct {
 	Root *Root
 	DNS  *Unbound
 
+	// Name tells several in one root apart.
+	Name string
+
+	// Tolerant has it refuse nothing, but only tell what it finds.
+	Tolerant bool
+
 	// AuthservID is the name in the Authentication-Results that it adds.
 	AuthservID string
 
@@ -16,12 +22,12 @@ type PySPF struct {
 }
 
 // Socket is where the milter listens, as main.cf has it.
-func (p *PySPF) Socket() string { return "unix:" + p.Root.Path("pyspf", "sock") }
+func (p *PySPF) Socket() string { return "unix:" + p.Root.Path(p.Name, "sock") }
 
 // Start implements [Component].
 func (p *PySPF) Start() error {
 	r := p.Root
-	dir, err := r.mkdir("pyspf")
+	dir, err := r.mkdir(p.Name)
 	if err != nil {
 		return err
 	}
@@ -32,14 +38,17 @@ PidFile = %s
 UserID = nobody:nogroup
 InternalHosts = %s
 Authserv_Id = %s
-`, r.Path("pyspf", "sock"), r.Path("pyspf", "pid"), elsewhere, p.AuthservID)
-	conf := r.Path("pyspf", "pyspf.conf")
+`, r.Path(p.Name, "sock"), r.Path(p.Name, "pid"), elsewhere, p.AuthservID)
+	if p.Tolerant {
+		config += "HELO_reject = False\nMail_From_reject = False\n"
+	}
+	conf := r.Path(p.Name, "pyspf.conf")
 	if err := r.write(conf, config); err != nil {
 		return err
 	}
 	p.grace = stopLimitLibmilter
-	if err := p.DNS.launchAsking(&p.daemon, "pyspf", dir, "pyspf-milter", conf); err != nil {
+	if err := p.DNS.launchAsking(&p.daemon, p.Name, dir, "pyspf-milter", conf); err != nil {
 		return err
 	}
-	return p.listens(r.Path("pyspf", "sock"))
+	return p.listens(r.Path(p.Name, "sock"))
 }

@@ -50,6 +50,7 @@ func (u *Unbound) Start() error {
   interface: %s
   access-control: 127.0.0.0/8 allow
   module-config: "iterator"
+  rrset-roundrobin: no
   local-zone: "." static
 `, dir, u.ip)
 	for _, record := range u.Records {

@@ -1,0 +1,205 @@
+package test
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/milterkit/sdk/test/smtpclient"
+	"github.com/milterkit/sdk/test/stack"
+)
+
+// pair is a native child and the daemons that it replaces.
+type pair struct {
+	name string
+
+	// replaces are the names of the daemons. Those are asked by Postfix one after
+	// another, ours by a milterkit.
+	replaces      []string
+	daemons, ours []stack.Child
+
+	// read is what of a delivered message's header is compared.
+	read func(header string) []string
+
+	// text says that a refusal has the same text, too.
+	text bool
+
+	// messages are those of the corpus that are sent.
+	messages func(s *specimen) bool
+}
+
+// The ways to the two sides of a pair.
+var (
+	theDaemons = routes[0]
+	ourChild   = routes[1]
+)
+
+// listeners are the chains to the two sides.
+func (p *pair) listeners() (daemons, ours chain) {
+	return chain{"parity-" + p.name + "-daemons", p.daemons}, chain{"parity-" + p.name + "-native", p.ours}
+}
+
+// parity is what the tests of native children share.
+type parity struct {
+	corpus []specimen
+	pairs  []pair
+}
+
+// addParity adds the pairs. Clamd and spamd, and the milters by their names, are
+// the bench's own.
+func (b *bench) addParity(dns *stack.Unbound, keys dkimKeys, clamd *stack.Clamd, spamd *stack.Spamd, milters map[string]stack.Child) []stack.Component {
+	opendkim := &stack.OpenDKIM{Root: b.root, Name: "dkim-corpus", More: dkimRecords(keys)}
+	pyspf := &stack.PySPF{Root: b.root, Name: "pyspf-tolerant", DNS: dns, AuthservID: spfID, Tolerant: true}
+	milters["opendkim"] = stack.Child{Name: "opendkim", Socket: opendkim.Socket()}
+	milters["pyspf-tolerant"] = stack.Child{Name: "pyspf", Socket: pyspf.Socket()}
+	b.parity = &parity{corpus: corpus(keys), pairs: pairsOf(dns.Addr(), clamd.Addr(), spamd.Addr())}
+	for i := range b.parity.pairs {
+		p := &b.parity.pairs[i]
+		for _, name := range p.replaces {
+			p.daemons = append(p.daemons, milters[name])
+		}
+		daemons, ours := p.listeners()
+		b.addChain(daemons, theDaemons)
+		b.addChain(ours, ourChild)
+	}
+	for i, l := range b.postfix.Listeners {
+		if strings.HasPrefix(l.Name, "parity-") {
+			// For XCLIENT: without it there are no addresses of IPv6.
+			b.postfix.Listeners[i].Settings = []string{"inet_protocols = all"}
+		}
+	}
+	return []stack.Component{opendkim, pyspf}
+}
+
+// TestParity sends each message of the corpus to the daemons, and to the native
+// child that replaces them. What the client is told, what becomes of the message,
+// and what its header then says of it must be the same, but for the differences
+// that are known.
+func TestParity(t *testing.T) {
+	b := start(t)
+	for _, p := range b.parity.pairs {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			var sent []*specimen
+			for i := range b.parity.corpus {
+				if s := &b.parity.corpus[i]; p.messages(s) {
+					sent = append(sent, s)
+				}
+			}
+			daemons, ours := p.listeners()
+			theirs := b.answers(t, daemons.name, theDaemons, &p, sent)
+			got := b.answers(t, ours.name, ourChild, &p, sent)
+			known := knownDifferences(p.name)
+			for i, s := range sent {
+				compareAnswers(t, s.name, theirs[i], got[i], known[s.name])
+				delete(known, s.name)
+			}
+			for name := range known {
+				t.Errorf("a difference is listed about %q, which is no message of this pair", name)
+			}
+		})
+	}
+}
+
+// compareAnswers reports two answers that differ, unless that is known.
+func compareAnswers(t *testing.T, name, daemon, ours string, known *difference) {
+	t.Helper()
+	switch {
+	case known == nil && daemon != ours:
+		t.Errorf("%q: the answers differ\ndaemon: %s\nours:   %s", name, daemon, ours)
+	case known != nil && daemon == ours:
+		t.Errorf("%q: a difference is listed, but both answer %s", name, ours)
+	case known != nil && (known.daemon != daemon || known.ours != ours):
+		t.Errorf("%q: the answers differ otherwise than is listed\ndaemon: %s\nlisted: %s\nours:   %s\nlisted: %s",
+			name, daemon, known.daemon, ours, known.ours)
+	}
+}
+
+// clients is how many messages are under way at once.
+const clients = 6
+
+// answers sends messages to one side of a pair, and returns what came of each.
+func (b *bench) answers(t *testing.T, chain string, r route, p *pair, sent []*specimen) []string {
+	t.Helper()
+	outcomes, errs := make([]*outcome, len(sent)), make([]error, len(sent))
+	var wg sync.WaitGroup
+	for n := range clients {
+		wg.Go(func() {
+			for i := n; i < len(sent); i += clients {
+				outcomes[i], errs[i] = b.exchange(chain, r, sent[i].talk)
+			}
+		})
+	}
+	wg.Wait()
+	answers := make([]string, len(sent))
+	for i, o := range outcomes {
+		if errs[i] != nil {
+			t.Fatalf("%q: %v", sent[i].name, errs[i])
+		}
+		b.settle(t, chain, r, o)
+		answers[i] = p.answer(o)
+	}
+	return answers
+}
+
+// answer says what came of a message, and what of its header is compared.
+func (p *pair) answer(o *outcome) string {
+	for _, e := range o.dialogue[1:] {
+		if code := e.Reply.Code(); code >= "4" || code == "" {
+			stage, _, _ := strings.Cut(cmp.Or(e.Command, "greeting"), " ")
+			if stage == "." {
+				stage = "end"
+			}
+			if p.text {
+				return e.Reply.String() + " at " + stage
+			}
+			return statusOf(e.Reply) + " at " + stage
+		}
+	}
+	if len(o.mails) != 1 {
+		return fmt.Sprintf("%d messages taken", len(o.mails))
+	}
+	m := o.mails[0]
+	if len(m.copies) != 1 {
+		return string(m.fate)
+	}
+	header, _, _ := strings.Cut(string(m.copies[0].Content), "\n\n")
+	words := []string{string(m.fate)}
+	if p.read != nil {
+		words = append(words, p.read(header+"\n")...)
+	}
+	return strings.Join(words, ", ")
+}
+
+var status = regexp.MustCompile(`^[245]\d\d(?: [245]\.\d+\.\d+)?`)
+
+// statusOf are the codes of a reply, without its text.
+func statusOf(r smtpclient.Reply) string {
+	last := r.Lines[len(r.Lines)-1]
+	return cmp.Or(status.FindString(last), last)
+}
+
+// The corpus has at least sixty messages, each with a name of its own, and each is
+// sent somewhere.
+func TestCorpus(t *testing.T) {
+	keys, err := newDKIMKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := make(map[string]bool)
+	for _, s := range corpus(keys) {
+		if named[s.name] {
+			t.Errorf("two messages are called %q", s.name)
+		}
+		named[s.name] = true
+		if len(s.pairs) == 0 {
+			t.Errorf("%q is sent to no pair", s.name)
+		}
+	}
+	if len(named) < 60 {
+		t.Errorf("the corpus has %d messages, want at least 60", len(named))
+	}
+}
