@@ -126,6 +126,7 @@ func newBench() (*bench, error) {
 	b.addChain(chain{"sign-simple", []stack.Child{signSimple}}, routes[:2]...)
 	b.addSendmail(real, signRelaxed, signSimple)
 	b.addTrouble()
+	b.addHeaders(real[2])
 	keys, err := newDKIMKeys()
 	if err != nil {
 		return b, err
