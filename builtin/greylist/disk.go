@@ -1,0 +1,349 @@
+package greylist
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// A Disk is a Store in a file, an SQLite database. It opens the file when it is
+// first asked something, and makes it where there is none. Several processes may
+// use one file.
+//
+// What has been answered is in the file as far as the kernel is concerned: a
+// process that is killed loses nothing. The disk is told once a second, so that a
+// power cut loses a second at most, and no mail waits for the disk.
+type Disk struct {
+	path  string
+	clock func() time.Time
+
+	mu   sync.Mutex
+	open *opened // nil: it is not
+	done bool
+	old  sync.WaitGroup // files that were damaged, until they are closed
+}
+
+// opened is a file that is in use. Checks have a connection of their own, so
+// that they do not wait for what else is read or written.
+type opened struct {
+	checks, rest *sql.DB
+
+	dirty atomic.Bool   // something was written that the disk may not have yet
+	stop  chan struct{} // closed to end the keeper
+	ended chan struct{} // closed when it has
+}
+
+// NewDisk returns the store in a file. clock says when what is written there
+// expires; nil is time.Now.
+func NewDisk(path string, clock func() time.Time) *Disk {
+	if clock == nil {
+		clock = time.Now
+	}
+	return &Disk{path: path, clock: clock}
+}
+
+// version is that of the tables, which the file has as its user_version. The
+// primary key has all that Check looks for; what expires is found by its index.
+const (
+	version = 1
+	tables  = `
+CREATE TABLE IF NOT EXISTS triplet (
+	client TEXT NOT NULL, sender TEXT NOT NULL, recipient TEXT NOT NULL,
+	state INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, tries INTEGER NOT NULL, expires INTEGER NOT NULL,
+	PRIMARY KEY (client, sender, recipient)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS triplet_expires ON triplet (expires);
+CREATE TABLE IF NOT EXISTS allowed (client TEXT PRIMARY KEY, since INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS kept (last INTEGER NOT NULL) STRICT;
+PRAGMA user_version = 1;`
+)
+
+// busyTime is how long a call waits for another one that writes.
+const busyTime = 250 * time.Millisecond
+
+// connect returns a database with one connection. A commit writes to the log (the
+// -wal file) and waits for no disk; the keeper moves the log into the database.
+func connect(path string) (*sql.DB, error) {
+	q := url.Values{"_txlock": {"immediate"}, "_pragma": {
+		fmt.Sprintf("busy_timeout(%d)", busyTime.Milliseconds()),
+		"journal_mode(WAL)", "synchronous(NORMAL)", "wal_autocheckpoint(0)", "journal_size_limit(0)"}}
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String())
+	if err == nil {
+		db.SetMaxOpenConns(1)
+	}
+	return db, err
+}
+
+// use returns the open file.
+func (d *Disk) use(ctx context.Context) (*opened, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.done {
+		return nil, fmt.Errorf("%s: %w", d.path, fs.ErrClosed)
+	}
+	if d.open != nil {
+		return d.open, nil
+	}
+	o, err := d.openFile(ctx)
+	if err != nil {
+		return nil, d.explain(err)
+	}
+	d.open = o
+	go d.keep(o)
+	return o, nil
+}
+
+func (d *Disk) openFile(ctx context.Context) (_ *opened, err error) {
+	path, err := filepath.Abs(d.path)
+	if err != nil {
+		return nil, err
+	}
+	// Who mails whom is nobody else's business. The file is opened here only
+	// where it is new: to close one that SQLite has open would take its locks away.
+	if f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err == nil {
+		f.Close()
+	} else if !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	o := &opened{stop: make(chan struct{}), ended: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			o.close()
+		}
+	}()
+	if o.checks, err = connect(path); err != nil {
+		return nil, err
+	}
+	if o.rest, err = connect(path); err != nil {
+		return nil, err
+	}
+	var has int
+	if err := o.rest.QueryRowContext(ctx, "PRAGMA user_version").Scan(&has); err != nil {
+		return nil, err
+	}
+	if has > version {
+		return nil, fmt.Errorf("it was written by a newer milterkit (version %d of its tables; this one knows %d)", has, version)
+	}
+	if has < version {
+		if _, err := o.rest.ExecContext(ctx, tables); err != nil {
+			return nil, err
+		}
+	}
+	return o, o.checks.PingContext(ctx)
+}
+
+// close closes the connections. The last one of all processes moves the log into
+// the database.
+func (o *opened) close() error {
+	var errs []error
+	for _, db := range []*sql.DB{o.checks, o.rest} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// explain says where an error was and, where the file is no good, what to do. Then
+// the file is opened anew by the next call, since somebody may have put another
+// one there.
+func (d *Disk) explain(err error) error {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		switch e.Code() & 0xff {
+		case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
+			return fmt.Errorf("%s is damaged, or is no greylist (%w); move it away, with its -wal and -shm, and there will be a new one", d.path, err)
+		}
+	}
+	return fmt.Errorf("%s: %w", d.path, err)
+}
+
+// failed is explain, for an open file.
+func (d *Disk) failed(o *opened, err error) error {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		switch e.Code() & 0xff {
+		case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY:
+			d.mu.Lock()
+			if d.open == o {
+				d.open = nil
+				close(o.stop)
+				d.old.Go(func() { // calls under way end first
+					<-o.ended
+					o.close()
+				})
+			}
+			d.mu.Unlock()
+		}
+	}
+	return d.explain(err)
+}
+
+// Check implements Store.
+func (d *Disk) Check(ctx context.Context, t Try, p Policy) (Record, error) {
+	o, err := d.use(ctx)
+	if err != nil {
+		return Record{}, err
+	}
+	r, err := o.check(ctx, t, p.inMilliseconds())
+	if err != nil {
+		return Record{}, d.failed(o, err)
+	}
+	return r, nil
+}
+
+func (o *opened) check(ctx context.Context, t Try, p Policy) (r Record, err error) {
+	tx, err := o.checks.BeginTx(ctx, nil) // takes the lock for writing at once
+	if err != nil {
+		return r, err
+	}
+	defer tx.Rollback()
+	names, err := json.Marshal(t.Names)
+	if err != nil {
+		return r, err
+	}
+	var since int64
+	err = tx.QueryRowContext(ctx, "SELECT since FROM allowed WHERE client IN (SELECT value FROM json_each(?)) LIMIT 1", names).Scan(&since)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return Record{State: Allowed, First: time.UnixMilli(since).UTC()}, err
+	}
+	r, err = scanRecord(tx.QueryRowContext(ctx, "SELECT state, first, last, tries, expires FROM triplet WHERE client = ? AND sender = ? AND recipient = ?",
+		t.Client, t.Sender, t.Recipient).Scan)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return r, err
+	}
+	r = p.next(r, milliseconds(t.At))
+	if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO triplet VALUES (?, ?, ?, ?, ?, ?, ?, ?)", t.Client, t.Sender, t.Recipient,
+		int(r.State), r.First.UnixMilli(), r.Last.UnixMilli(), r.Tries, r.Expires.UnixMilli()); err != nil {
+		return r, err
+	}
+	o.dirty.Store(true)
+	return r, tx.Commit()
+}
+
+// scanRecord reads a record, and before it what goes into more.
+func scanRecord(scan func(...any) error, more ...any) (Record, error) {
+	var r Record
+	var state, first, last, expires int64
+	if err := scan(append(more, &state, &first, &last, &r.Tries, &expires)...); err != nil {
+		return Record{}, err
+	}
+	r.State = State(state)
+	r.First, r.Last, r.Expires = time.UnixMilli(first).UTC(), time.UnixMilli(last).UTC(), time.UnixMilli(expires).UTC()
+	return r, nil
+}
+
+// Allow implements Store.
+func (d *Disk) Allow(ctx context.Context, name string, now time.Time) error {
+	o, err := d.use(ctx)
+	if err != nil {
+		return err
+	}
+	o.dirty.Store(true)
+	if _, err = o.rest.ExecContext(ctx, "INSERT OR REPLACE INTO allowed VALUES (?, ?)", name, now.UnixMilli()); err != nil {
+		return d.failed(o, err)
+	}
+	return nil
+}
+
+// Entries implements Store.
+func (d *Disk) Entries(ctx context.Context, now time.Time) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		o, err := d.use(ctx)
+		if err != nil {
+			yield(Entry{}, err)
+			return
+		}
+		rows, err := o.rest.QueryContext(ctx, `SELECT client, '', '', ?, since, 0, 0, 0 FROM allowed UNION ALL
+			SELECT client, sender, recipient, state, first, last, tries, expires FROM triplet WHERE expires > ?`, int(Allowed), now.UnixMilli())
+		if err != nil {
+			yield(Entry{}, d.failed(o, err))
+			return
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var e Entry
+			e.Record, err = scanRecord(rows.Scan, &e.Client, &e.Sender, &e.Recipient)
+			if e.State == Allowed {
+				e.Record = Record{State: Allowed, First: e.First}
+			}
+			if err != nil || !yield(e, nil) {
+				break
+			}
+		}
+		if err := errors.Join(err, rows.Err()); err != nil {
+			yield(Entry{}, d.failed(o, err))
+		}
+	}
+}
+
+// Forget implements Store.
+func (d *Disk) Forget(ctx context.Context, entries []Entry) (int, error) {
+	o, err := d.use(ctx)
+	if err != nil {
+		return 0, err
+	}
+	total := 0
+	for len(entries) > 0 {
+		n := min(len(entries), batch)
+		gone, err := o.forget(ctx, entries[:n])
+		total += gone
+		if err != nil {
+			return total, d.failed(o, err)
+		}
+		entries = entries[n:]
+	}
+	return total, nil
+}
+
+func (o *opened) forget(ctx context.Context, entries []Entry) (int, error) {
+	tx, err := o.rest.BeginTx(ctx, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer tx.Rollback()
+	o.dirty.Store(true)
+	total := int64(0)
+	for _, e := range entries {
+		var result sql.Result
+		if e.State == Allowed {
+			result, err = tx.ExecContext(ctx, "DELETE FROM allowed WHERE client = ?", e.Client)
+		} else {
+			result, err = tx.ExecContext(ctx, "DELETE FROM triplet WHERE client = ? AND sender = ? AND recipient = ?", e.Client, e.Sender, e.Recipient)
+		}
+		if err != nil {
+			return 0, err
+		}
+		n, _ := result.RowsAffected()
+		total += n
+	}
+	return int(total), tx.Commit()
+}
+
+// Close implements Store.
+func (d *Disk) Close() error {
+	d.mu.Lock()
+	o := d.open
+	d.open, d.done = nil, true
+	d.mu.Unlock()
+	defer d.old.Wait()
+	if o == nil {
+		return nil
+	}
+	close(o.stop)
+	<-o.ended
+	return o.close()
+}

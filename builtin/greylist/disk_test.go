@@ -1,0 +1,360 @@
+package greylist
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/milterkit/sdk/milterkit/miltertest"
+)
+
+// childVariable has this test binary be the process that is killed: its value is
+// the database.
+const childVariable = "GREYLIST_TEST_DATABASE"
+
+// runChild records triplets for as long as it lives, and says so after each.
+func runChild() bool {
+	path := os.Getenv(childVariable)
+	if path == "" {
+		return false
+	}
+	s := NewDisk(path, nil)
+	for i := 0; ; i++ {
+		r, err := s.Check(context.Background(), Try{Key: numbered(i), At: time.UnixMilli(int64(i))}, policy)
+		if err != nil || r.Tries != 1 {
+			fmt.Println("error", r, err)
+			return true
+		}
+		fmt.Println("answered", i)
+	}
+}
+
+func numbered(i int) Key {
+	return Key{"192.0.2.0/24", fmt.Sprintf("sender%d@example.org", i), "bob@example.net"}
+}
+
+// A process that is killed loses nothing that it has answered.
+func TestNothingIsLostByKill(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "greylist.db")
+	total := 0
+	for round := range 3 {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), childVariable+"="+path)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		last := -1
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			if _, err := fmt.Sscanf(lines.Text(), "answered %d", &last); err != nil {
+				t.Error(lines.Text())
+				break
+			}
+			if last == 40*(round+1) {
+				cmd.Process.Kill()
+			}
+		}
+		cmd.Wait()
+
+		clock := &miltertest.Clock{}
+		s := NewDisk(path, clock.Now)
+		have := map[string]bool{}
+		for _, e := range entries(t, s, time.UnixMilli(0)) {
+			have[e.Sender] = true
+		}
+		for i := range last + 1 {
+			if k := numbered(i); !have[k.Sender] {
+				t.Errorf("round %d: %d was answered and is lost", round, i)
+			}
+		}
+		total += last + 1
+		var all []Entry
+		for i := range len(have) { // the next child starts anew
+			all = append(all, Entry{Key: numbered(i)})
+		}
+		if n, err := s.Forget(t.Context(), all); n != len(have) || err != nil {
+			t.Errorf("forgot %d of %d, %v", n, len(have), err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if total < 100 {
+		t.Errorf("only %d were answered", total)
+	}
+}
+
+// A database is made where there is none, for its user alone; two may use it.
+func TestTwoUseOneFile(t *testing.T) {
+	t.Parallel()
+	clock := &miltertest.Clock{}
+	path := filepath.Join(t.TempDir(), "odd ?#%20 name.db")
+	a, b := NewDisk(path, clock.Now), NewDisk(path, clock.Now)
+	defer a.Close()
+	defer b.Close()
+	mustCheck(t, a, someKey, clock.Now())
+	clock.Advance(policy.Delay)
+	if r := mustCheck(t, b, someKey, clock.Now()); r.State != Passed {
+		t.Errorf("the other has %+v", r)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	for i := range 50 { // both write
+		mustCheck(t, []Store{a, b}[i%2], numbered(i), clock.Now())
+	}
+	if got := entries(t, a, clock.Now()); len(got) != 51 {
+		t.Errorf("there are %d", len(got))
+	}
+}
+
+// A file that is no database says so, and once it is moved away there is a new one.
+func TestADamagedFileIsToldOf(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "greylist.db")
+	if err := os.WriteFile(path, []byte(strings.Repeat("this is no database. ", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := NewDisk(path, nil)
+	defer s.Close()
+	for range 2 {
+		if _, err := s.Check(t.Context(), Try{Key: someKey, At: time.Now()}, policy); err == nil || !strings.Contains(err.Error(), path+" is damaged") {
+			t.Errorf("got %v", err)
+		}
+	}
+	os.Remove(path)
+	mustCheck(t, s, someKey, time.Now())
+}
+
+// So does one that is damaged in its middle, while it is in use.
+func TestAFileThatIsDamagedInItsMiddle(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "greylist.db")
+	s := NewDisk(path, nil)
+	for i := range 2000 {
+		mustCheck(t, s, numbered(i), time.Now())
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 4096; i < len(text); i++ { // the first page stays
+		text[i] = 0xff
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = NewDisk(path, nil)
+	defer s.Close()
+	if _, err := s.Check(t.Context(), Try{Key: someKey, At: time.Now()}, policy); err == nil || !strings.Contains(err.Error(), "is damaged") {
+		t.Errorf("got %v", err)
+	}
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		os.Remove(name)
+	}
+	mustCheck(t, s, someKey, time.Now())
+}
+
+// A file of a newer version is left alone.
+func TestANewerFileIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "greylist.db")
+	db, err := connect(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec("PRAGMA user_version = 2"); err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	s := NewDisk(path, nil)
+	defer s.Close()
+	if _, err := s.Check(t.Context(), Try{Key: someKey}, policy); err == nil || !strings.Contains(err.Error(), "newer milterkit") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A file that another process holds is an error soon, and works again after it.
+func TestABusyFileIsAnErrorSoon(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "greylist.db")
+	s := NewDisk(path, nil)
+	defer s.Close()
+	mustCheck(t, s, someKey, time.Now())
+	db, err := connect(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), storeTime)
+	defer cancel()
+	begin := time.Now()
+	if r, err := s.Check(ctx, Try{Key: someKey, At: time.Now()}, policy); err == nil {
+		t.Errorf("got %+v", r)
+	}
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	tx.Rollback()
+	mustCheck(t, s, someKey, time.Now())
+}
+
+// What has expired is removed, a batch at a time, and nothing else.
+func TestWhatHasExpiredIsRemoved(t *testing.T) {
+	t.Parallel()
+	clock := &miltertest.Clock{}
+	s := NewDisk(filepath.Join(t.TempDir(), "greylist.db"), clock.Now)
+	defer s.Close()
+	for i := range 5 * batch {
+		mustCheck(t, s, numbered(i), clock.Now())
+	}
+	clock.Advance(time.Hour)
+	mustCheck(t, s, someKey, clock.Now())
+	o, err := s.use(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := o.expire(t.Context(), clock.Now(), time.Minute); n != 0 {
+		t.Errorf("%d were removed", n)
+	}
+	if n := o.expire(t.Context(), clock.Now().Add(policy.RetryWindow-time.Minute), time.Minute); n != 5*batch {
+		t.Errorf("%d were removed", n)
+	}
+	if got := entries(t, s, time.Time{}); len(got) != 1 || got[0].Key != someKey {
+		t.Errorf("left are %+v", got)
+	}
+}
+
+// The log of a busy file begins anew, and no entry is lost by that.
+func TestTheLogBeginsAnew(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "greylist.db")
+	s := NewDisk(path, nil)
+	defer s.Close()
+	logged := func() int64 {
+		info, err := os.Stat(path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	n := 0
+	for ; n == 0 || logged() < logSize; n++ {
+		mustCheck(t, s, numbered(n), time.Now())
+	}
+	o, err := s.use(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 { // the keeper itself may do it, too
+		if s.checkpoint(t.Context(), o); logged() < logSize {
+			break
+		}
+	}
+	if size := logged(); size >= logSize {
+		t.Errorf("the log has still %d bytes", size)
+	}
+	if got := len(entries(t, s, time.Now())); got != n {
+		t.Errorf("%d entries, want %d", got, n)
+	}
+}
+
+// A call whose ctx is done ends, and so does one of a file that is not there.
+func TestDiskErrors(t *testing.T) {
+	t.Parallel()
+	s := NewDisk(filepath.Join(t.TempDir(), "greylist.db"), nil)
+	defer s.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Check(ctx, Try{Key: someKey, At: time.Now()}, policy); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	mustCheck(t, s, someKey, time.Now())
+	gone := NewDisk("/nowhere/at/all.db", nil)
+	defer gone.Close()
+	if _, err := gone.Check(t.Context(), Try{Key: someKey}, policy); err == nil || !strings.Contains(err.Error(), "/nowhere/at/all.db") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// BenchmarkCheck looks up in a file of a million entries, while nothing expires,
+// and while everything does.
+func BenchmarkCheck(b *testing.B) {
+	const million = 1_000_000
+	path := filepath.Join(b.TempDir(), "greylist.db")
+	clock := &miltertest.Clock{}
+	s := NewDisk(path, clock.Now)
+	defer s.Close()
+	o, err := s.use(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	tx, err := o.rest.Begin()
+	if err != nil {
+		b.Fatal(err)
+	}
+	insert, err := tx.Prepare("INSERT INTO triplet VALUES (?, ?, ?, 0, ?, ?, 1, ?)")
+	if err != nil {
+		b.Fatal(err)
+	}
+	now := clock.Now().UnixMilli()
+	for i := range million {
+		k := random(i)
+		if _, err := insert.Exec(k.Client, k.Sender, k.Recipient, now, now, now+policy.RetryWindow.Milliseconds()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		b.Fatal(err)
+	}
+	s.checkpoint(b.Context(), o)
+	runtime.GC()
+	look := func(b *testing.B) {
+		var worst time.Duration
+		for i := 0; b.Loop(); i++ {
+			begin := time.Now()
+			mustCheck(b, s, random(rand.IntN(million*11/10)), clock.Now()) // one in eleven is new
+			worst = max(worst, time.Since(begin))
+		}
+		b.ReportMetric(float64(worst.Microseconds())/1000, "worst-ms")
+	}
+	b.Run("quiet", look)
+	b.Run("expiring", func(b *testing.B) {
+		clock.Advance(policy.RetryWindow + time.Hour)
+		ctx, cancel := context.WithCancel(b.Context())
+		ended := make(chan int)
+		go func() { ended <- o.expire(ctx, clock.Now(), time.Hour) }()
+		look(b)
+		cancel()
+		b.ReportMetric(float64(<-ended)/b.Elapsed().Seconds(), "expired/s")
+	})
+}
+
+// random is one of many triplets that stand in no order.
+func random(i int) Key {
+	r := rand.New(rand.NewPCG(uint64(i), 1))
+	return Key{fmt.Sprintf("%d.%d.%d.0/24", r.IntN(224), r.IntN(256), r.IntN(256)), fmt.Sprintf("sender%d@example%d.org", r.IntN(1e9), r.IntN(1000)), fmt.Sprintf("user%d@example.net", r.IntN(5000))}
+}

@@ -1,0 +1,113 @@
+package greylist
+
+import (
+	"context"
+	"os"
+	"time"
+)
+
+// What is done behind the back of the mail, by one goroutine for each open file.
+const (
+	keepEvery = time.Second // how often the disk is told, and what has expired removed
+
+	// batch is how many entries are removed at a time. Mail waits for one such
+	// batch at most.
+	batch = 20
+
+	// expireTime is how much of a second is spent on that.
+	expireTime = 300 * time.Millisecond
+
+	// logSize is how long the log gets before it is moved into the database, and
+	// maxLog how long it gets where there is never a moment without mail to begin
+	// it anew.
+	logSize = 4 << 20
+	maxLog  = 16 * logSize
+)
+
+// keep runs until the file is closed. It does not tell of errors: what is wrong
+// with the file, the next call finds out.
+func (d *Disk) keep(o *opened) {
+	defer close(o.ended)
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() { // ends with either
+		select {
+		case <-o.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	for {
+		select {
+		case <-o.stop:
+			d.sync(o)
+			return
+		case <-tick.C:
+		}
+		d.sync(o)
+		o.expire(ctx, d.clock(), expireTime)
+		d.checkpoint(ctx, o)
+	}
+}
+
+// sync has the disk take what was written to the log. The log is not a file that
+// SQLite has locks on, so it may be opened and closed.
+func (d *Disk) sync(o *opened) {
+	if !o.dirty.Swap(false) {
+		return
+	}
+	f, err := os.Open(d.path + "-wal")
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	f.Sync()
+}
+
+// expire removes what has expired, for about that long, and leaves as much time to
+// others as it takes. It returns how many entries that were.
+func (o *opened) expire(ctx context.Context, now time.Time, most time.Duration) (total int) {
+	for begin := time.Now(); time.Since(begin) < most && ctx.Err() == nil; {
+		one := time.Now()
+		result, err := o.rest.ExecContext(ctx, `DELETE FROM triplet WHERE (client, sender, recipient) IN
+			(SELECT client, sender, recipient FROM triplet WHERE expires <= ? ORDER BY expires LIMIT ?)`, now.UnixMilli(), batch)
+		if err != nil {
+			return total
+		}
+		n, _ := result.RowsAffected()
+		if n > 0 {
+			o.dirty.Store(true)
+		}
+		if total += int(n); n < batch {
+			return total
+		}
+		sleep(ctx, time.Since(one))
+	}
+	return total
+}
+
+// checkpoint moves the log into the database where it has got long. Checks go on
+// meanwhile. The write after it begins the log anew, for which SQLite waits for
+// the disk: it is made here so that no mail has to.
+func (d *Disk) checkpoint(ctx context.Context, o *opened) {
+	info, err := os.Stat(d.path + "-wal")
+	if err != nil || info.Size() < logSize {
+		return
+	}
+	o.rest.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
+	if info.Size() > maxLog {
+		o.rest.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	}
+	o.rest.ExecContext(ctx, "INSERT OR REPLACE INTO kept (rowid, last) VALUES (1, ?)", d.clock().UnixMilli())
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
