@@ -243,7 +243,9 @@ level=INFO msg="header rule" session=1 queue_id=4B2 rule=2 action=remove text=go
 	}
 }
 
-// A message that rules would change too much is refused, and soon.
+// A message that rules would change too much is refused, and soon: each of these
+// takes less than half a second. The test leaves time for the race detector on a busy
+// machine; what goes wrong here takes minutes.
 func TestRulesDoNotWorkTooHard(t *testing.T) {
 	var many strings.Builder
 	for i := range 100_000 {
@@ -266,7 +268,7 @@ func TestRulesDoNotWorkTooHard(t *testing.T) {
 	} {
 		began := time.Now()
 		o := deliver(t, postfix, c.message+"\n", rules(t, c.rule))
-		if took := time.Since(began); o.Verdict.Kind() != c.kind || took > 5*time.Second {
+		if took := time.Since(began); o.Verdict.Kind() != c.kind || took > 30*time.Second {
 			t.Errorf("%s: %.200v after %v", c.name, o.Verdict, took)
 		} else {
 			t.Logf("%s: %v", c.name, took)
