@@ -24,6 +24,8 @@ type record struct {
 	public crypto.PublicKey
 	bits   int
 	flags  []string // t=
+
+	hashes, services []string // h=, s=; nil: any
 }
 
 func (r record) flag(name string) bool { return slices.Contains(r.flags, name) }
@@ -49,6 +51,7 @@ func parseRecord(text string) (r record, err error) {
 		return r, fmt.Errorf("p= is not base64: %w", err)
 	}
 	r.kind, r.flags = tags["k"], listOf(tags["t"])
+	r.hashes, r.services = listOf(tags["h"]), listOf(tags["s"])
 	switch r.kind {
 	case "", "rsa":
 		r.kind = "rsa"

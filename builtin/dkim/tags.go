@@ -105,6 +105,8 @@ func parseSignature(f milterkit.Field, now time.Time) (s signature, _ *fault) {
 	}
 	if at := strings.LastIndexByte(s.identifier, '@'); at < 0 || !under(s.identifier[at+1:], s.domain) {
 		return s, faultf(PermError, "i= is not of the domain in d=")
+	} else if !strings.HasSuffix(s.identifier, s.domain) { // the library would say the former
+		return s, faultf(PermError, "i= and d= differ in capitals")
 	}
 	if fault := times(tags, now); fault != nil {
 		return s, fault
