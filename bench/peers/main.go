@@ -63,6 +63,7 @@ var sections = []section{
 	{"native", (*run).native},
 	{"postfix", (*run).postfix},
 	{"real", (*run).real},
+	{"chain", (*run).chain},
 	{"many", (*run).many},
 }
 

@@ -201,11 +201,8 @@ func (o *office) contestants(sessions int, s source, listeners ...string) []*ben
 		one := s
 		one.program, one.sessions, one.to = o.source, sessions, o.postfix.Addr(name)
 		one.drain = emptied(o.root.Path("postfix", "queue"))
-		c := &bench.Contestant{Name: name, Play: one.play, Between: o.between[name]}
-		if !strings.Contains(name, "real") {
-			c.Filters = o.filters
-		}
-		all = append(all, c)
+		// Those of filters that a listener does not have are idle in its turns.
+		all = append(all, &bench.Contestant{Name: name, Play: one.play, Between: o.between[name], Filters: o.filters})
 	}
 	return all
 }
@@ -285,18 +282,10 @@ func (r *run) real() error {
 // startReal starts OpenDKIM as a verifier, clamav-milter and spamass-milter, and
 // a Postfix with listeners for them.
 func (o *office) startReal() error {
-	key, err := stack.NewDKIMKey()
+	key, err := o.writeLetter()
 	if err != nil {
 		return err
 	}
-	mail, err := letter(key)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(o.letterFile(), mail, 0o644); err != nil {
-		return err
-	}
-	o.letterSize = len(mail)
 	dkim := &stack.OpenDKIM{Root: o.root, Name: "opendkim", Key: key}
 	// As slow as one is with all the viruses there are, and mail that differs.
 	clamd := &stack.Clamd{Root: o.root, MadeUp: 100_000, Forgetful: true}
@@ -321,6 +310,20 @@ func (o *office) startReal() error {
 		return err
 	}
 	return o.start(o.postfix)
+}
+
+// writeLetter writes the letter, and returns the key with which it is signed.
+func (o *office) writeLetter() (*stack.DKIMKey, error) {
+	key, err := stack.NewDKIMKey()
+	if err != nil {
+		return nil, err
+	}
+	mail, err := letter(key)
+	if err != nil {
+		return nil, err
+	}
+	o.letterSize = len(mail)
+	return key, os.WriteFile(o.letterFile(), mail, 0o644)
 }
 
 // letterFile is a mail for filters that look at what they are given.
