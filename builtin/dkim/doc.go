@@ -82,3 +82,15 @@ func under(domain, parent string) bool {
 	n := len(domain) - len(parent)
 	return n >= 0 && strings.EqualFold(domain[n:], parent) && (n == 0 || domain[n-1] == '.')
 }
+
+// lowerInto returns a name in small letters, in buf where there is room.
+func lowerInto(buf, name []byte) []byte {
+	buf = buf[:0]
+	for _, c := range name {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		buf = append(buf, c)
+	}
+	return buf
+}

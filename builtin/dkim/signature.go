@@ -125,10 +125,11 @@ func toSign(m *milterkit.Message, names, oversign []string) (list []string, text
 	for _, name := range slices.Concat(names, oversign) {
 		all[strings.ToLower(name)] = nil
 	}
+	var lower []byte
 	for _, f := range m.Header() {
-		key := strings.ToLower(string(f.Name))
-		if of, wanted := all[key]; wanted {
-			all[key] = append(of, f)
+		lower = lowerInto(lower, f.Name)
+		if of, wanted := all[string(lower)]; wanted {
+			all[string(lower)] = append(of, f)
 		}
 	}
 	for _, name := range slices.Concat(names, oversign) {

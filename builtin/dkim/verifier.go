@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -119,18 +120,28 @@ func (v *Verifier) Verify(ctx context.Context, m *milterkit.Message) []Verificat
 
 func isSignature(f milterkit.Field) bool { return strings.EqualFold(string(f.Name), FieldName) }
 
+// field returns the field at an index.
+func field(m *milterkit.Message, at int) (f milterkit.Field) {
+	for i, g := range m.Header() {
+		if i == at {
+			return g
+		}
+	}
+	return f
+}
+
 // verify verifies the signature in one field of the header.
 func (v *Verifier) verify(ctx context.Context, m *milterkit.Message, at int) (out Verification) {
 	now := time.Now
 	if v.Clock != nil {
 		now = v.Clock
 	}
-	header := headerOf(m, at)
+	header := &signedHeader{own: field(m, at)}
 	s, fault := parseSignature(header.own, now())
 	out = Verification{Domain: s.domain, Identifier: s.identifier, Selector: s.selector, Algorithm: s.algorithm,
 		Signature: s.value[:min(8, len(s.value))]}
 	if fault == nil {
-		fault = header.pick(s.fields)
+		fault = header.pick(m, at, s.fields)
 	}
 	if fault == nil {
 		key := &keyLookup{ctx: ctx, resolver: v.Resolver, signature: s}
@@ -148,20 +159,7 @@ func (v *Verifier) verify(ctx context.Context, m *milterkit.Message, at int) (ou
 // A signedHeader is the part of a header that a signature is about.
 type signedHeader struct {
 	own    milterkit.Field // the signature's
-	all    []milterkit.Field
 	picked []milterkit.Field
-}
-
-func headerOf(m *milterkit.Message, at int) *signedHeader {
-	h := &signedHeader{}
-	for i, f := range m.Header() {
-		if i == at {
-			h.own = f
-		} else {
-			h.all = append(h.all, f)
-		}
-	}
-	return h
 }
 
 // What the library can bear: it goes through all fields for each name in h=, and
@@ -171,15 +169,16 @@ const (
 	maxCopying = 1 << 28 // lines times bytes
 )
 
-// pick keeps the fields that have one of these names. What would take the library
-// long is a fault.
-func (h *signedHeader) pick(names []string) *fault {
+// pick keeps the fields that have one of these names, but for the signature's, at at.
+// What would take the library long is a fault.
+func (h *signedHeader) pick(m *milterkit.Message, at int, names []string) *fault {
 	wanted := make(map[string]bool, len(names))
 	for _, name := range names {
 		wanted[strings.ToLower(name)] = true
 	}
-	for _, f := range h.all {
-		if wanted[strings.ToLower(string(f.Name))] {
+	var lower []byte
+	for i, f := range m.Header() {
+		if lower = lowerInto(lower, f.Name); i != at && wanted[string(lower)] {
 			h.picked = append(h.picked, f)
 		}
 	}
@@ -187,7 +186,7 @@ func (h *signedHeader) pick(names []string) *fault {
 		return faultf(Policy, "it names %d fields, of which there are %d", len(names), len(h.picked))
 	}
 	copying := 0
-	for _, f := range append(h.picked, h.own) {
+	for _, f := range append(slices.Clip(h.picked), h.own) {
 		copying += bytes.Count(f.Value, lf) * len(f.Value)
 	}
 	if copying > maxCopying {
