@@ -37,9 +37,13 @@ type Disk struct {
 }
 
 // opened is a file that is in use. Checks have a connection of their own, so
-// that they do not wait for what else is read or written.
+// that they do not wait for what is read.
 type opened struct {
 	checks, rest *sql.DB
+
+	// turn is held by who writes: SQLite itself has others try again and again,
+	// and the one that has waited longest need not be the next.
+	turn chan struct{}
 
 	dirty atomic.Bool   // something was written that the disk may not have yet
 	stop  chan struct{} // closed to end the keeper
@@ -118,7 +122,7 @@ func (d *Disk) openFile(ctx context.Context) (_ *opened, err error) {
 	} else if !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	o := &opened{stop: make(chan struct{}), ended: make(chan struct{})}
+	o := &opened{turn: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			o.close()
@@ -205,7 +209,23 @@ func (d *Disk) Check(ctx context.Context, t Try, p Policy) (Record, error) {
 	return r, nil
 }
 
+// take waits for the turn to write.
+func (o *opened) take(ctx context.Context) error {
+	select {
+	case o.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (o *opened) give() { <-o.turn }
+
 func (o *opened) check(ctx context.Context, t Try, p Policy) (r Record, err error) {
+	if err := o.take(ctx); err != nil {
+		return r, err
+	}
+	defer o.give()
 	tx, err := o.checks.BeginTx(ctx, nil) // takes the lock for writing at once
 	if err != nil {
 		return r, err
@@ -246,14 +266,28 @@ func scanRecord(scan func(...any) error, more ...any) (Record, error) {
 	return r, nil
 }
 
+// write is a statement that writes.
+func (o *opened) write(ctx context.Context, statement string, args ...any) (changed int, err error) {
+	if err := o.take(ctx); err != nil {
+		return 0, err
+	}
+	defer o.give()
+	o.dirty.Store(true)
+	result, err := o.rest.ExecContext(ctx, statement, args...)
+	if err != nil {
+		return 0, err
+	}
+	n, err := result.RowsAffected()
+	return int(n), err
+}
+
 // Allow implements Store.
 func (d *Disk) Allow(ctx context.Context, name string, now time.Time) error {
 	o, err := d.use(ctx)
 	if err != nil {
 		return err
 	}
-	o.dirty.Store(true)
-	if _, err = o.rest.ExecContext(ctx, "INSERT OR REPLACE INTO allowed VALUES (?, ?)", name, now.UnixMilli()); err != nil {
+	if _, err := o.write(ctx, "INSERT OR REPLACE INTO allowed VALUES (?, ?)", name, now.UnixMilli()); err != nil {
 		return d.failed(o, err)
 	}
 	return nil
@@ -310,6 +344,10 @@ func (d *Disk) Forget(ctx context.Context, entries []Entry) (int, error) {
 }
 
 func (o *opened) forget(ctx context.Context, entries []Entry) (int, error) {
+	if err := o.take(ctx); err != nil {
+		return 0, err
+	}
+	defer o.give()
 	tx, err := o.rest.BeginTx(ctx, nil)
 	if err != nil {
 		return 0, err

@@ -20,7 +20,7 @@ const (
 	// logSize is how long the log gets before it is moved into the database, and
 	// maxLog how long it gets where there is never a moment without mail to begin
 	// it anew.
-	logSize = 4 << 20
+	logSize = 8 << 20
 	maxLog  = 16 * logSize
 )
 
@@ -71,16 +71,12 @@ func (d *Disk) sync(o *opened) {
 func (o *opened) expire(ctx context.Context, now time.Time, most time.Duration) (total int) {
 	for begin := time.Now(); time.Since(begin) < most && ctx.Err() == nil; {
 		one := time.Now()
-		result, err := o.rest.ExecContext(ctx, `DELETE FROM triplet WHERE (client, sender, recipient) IN
+		n, err := o.write(ctx, `DELETE FROM triplet WHERE (client, sender, recipient) IN
 			(SELECT client, sender, recipient FROM triplet WHERE expires <= ? ORDER BY expires LIMIT ?)`, now.UnixMilli(), batch)
 		if err != nil {
 			return total
 		}
-		n, _ := result.RowsAffected()
-		if n > 0 {
-			o.dirty.Store(true)
-		}
-		if total += int(n); n < batch {
+		if total += n; n < batch {
 			return total
 		}
 		sleep(ctx, time.Since(one))
@@ -89,8 +85,8 @@ func (o *opened) expire(ctx context.Context, now time.Time, most time.Duration) 
 }
 
 // checkpoint moves the log into the database where it has got long. Checks go on
-// meanwhile. The write after it begins the log anew, for which SQLite waits for
-// the disk: it is made here so that no mail has to.
+// meanwhile. The write after it begins the log anew, for which SQLite has the disk
+// take the first page of it: it is made here, so that no check does.
 func (d *Disk) checkpoint(ctx context.Context, o *opened) {
 	info, err := os.Stat(d.path + "-wal")
 	if err != nil || info.Size() < logSize {
@@ -98,9 +94,9 @@ func (d *Disk) checkpoint(ctx context.Context, o *opened) {
 	}
 	o.rest.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
 	if info.Size() > maxLog {
-		o.rest.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+		o.write(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
 	}
-	o.rest.ExecContext(ctx, "INSERT OR REPLACE INTO kept (rowid, last) VALUES (1, ?)", d.clock().UnixMilli())
+	o.write(ctx, "INSERT OR REPLACE INTO kept (rowid, last) VALUES (1, ?)", d.clock().UnixMilli())
 }
 
 func sleep(ctx context.Context, d time.Duration) {
