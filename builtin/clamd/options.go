@@ -1,0 +1,103 @@
+package clamd
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/milterkit/sdk/builtin/internal/peer"
+	"github.com/milterkit/sdk/milterkit"
+)
+
+// Options are the settings of the child. Start from [Defaults].
+type Options struct {
+	// Address is where clamd listens, one or several: unix:PATH, inet:PORT@HOST or
+	// HOST:PORT. The first one that works is asked; one that has failed is tried
+	// after the others for half a minute.
+	Address []string
+
+	// Timeout bounds the time that one clamd has for a message, connecting included,
+	// so that the next one has some left. Above zero.
+	Timeout time.Duration
+
+	// MaxSize is the size in bytes, header and all, up to which a message is scanned
+	// as a whole. clamd must take as much: StreamMaxLength, MaxFileSize and
+	// MaxScanSize of clamd.conf. From 1 to 4 GiB.
+	MaxSize int64 `toml:",size"`
+
+	// Oversize says what becomes of a message that is bigger: "accept" (it goes on,
+	// marked as not scanned, unless a virus is in its first MaxSize bytes),
+	// "reject", "tempfail" or "quarantine" (as accept, and the MTA holds it).
+	Oversize string
+
+	// Infected says what becomes of a message with a virus: "reject", "discard",
+	// "quarantine" (the MTA holds it) or "header" (it goes on, marked).
+	Infected string
+
+	// Text is what the client is told of a message that is refused for a virus, with
+	// an enhanced status code or without. %v stands for the virus's name.
+	Text string
+
+	// Headers has the result put into X-Virus-Scanned and X-Virus-Status, in place of
+	// fields of these names that the message came with.
+	Headers bool
+
+	// Clock is the time. Nil: time.Now.
+	Clock func() time.Time `toml:"-"`
+
+	// Logger is told of each virus, and of each message that was too large.
+	// Nil: slog.Default().
+	Logger *slog.Logger `toml:"-"`
+}
+
+// Defaults are the settings where nothing else is said.
+var Defaults = Options{
+	Address:  []string{"unix:/run/clamav/clamd.ctl"},
+	Timeout:  2 * time.Minute,
+	MaxSize:  25 << 20,
+	Oversize: "accept",
+	Infected: "reject",
+	Text:     "5.7.1 Infected with %v",
+	Headers:  true,
+}
+
+// maxSize is the largest size that clamd.conf can have.
+const maxSize = 1 << 32
+
+// Validate returns an error that names the option that is wrong, and says what
+// would be right.
+func (o Options) Validate() error {
+	if _, err := peer.ParseAll(o.Address); err != nil {
+		return optionError{"address", err.Error()}
+	}
+	switch o.Oversize {
+	case "accept", "reject", "tempfail", "quarantine":
+	default:
+		return wrong("oversize", `%q is not what can become of a message; write "accept", "reject", "tempfail" or "quarantine"`, o.Oversize)
+	}
+	switch o.Infected {
+	case "reject", "discard", "quarantine", "header":
+	default:
+		return wrong("infected", `%q is not what can become of a message; write "reject", "discard", "quarantine" or "header"`, o.Infected)
+	}
+	switch {
+	case o.Timeout <= 0:
+		return wrong("timeout", `%s leaves clamd no time; write a time such as "2m"`, o.Timeout)
+	case o.MaxSize < 1 || o.MaxSize > maxSize:
+		return wrong("max_size", `%d is not the size of a message; write one from 1 to "4GiB", such as "25MiB"`, o.MaxSize)
+	}
+	if v := milterkit.Reject(refusal(o.Text, "Test-Signature")); v.Err() != nil {
+		return wrong("text", `%s; write a text such as "5.7.1 Infected with %%v"`, v.Err())
+	}
+	return nil
+}
+
+// An optionError is what is wrong with one option.
+type optionError struct{ option, text string }
+
+func wrong(option, format string, args ...any) error {
+	return optionError{option, fmt.Sprintf(format, args...)}
+}
+
+func (e optionError) Error() string  { return e.option + ": " + e.text }
+func (e optionError) Option() string { return e.option }
