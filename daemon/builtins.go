@@ -1,6 +1,9 @@
 package daemon
 
 import (
+	"github.com/milterkit/sdk/builtin/clamd"
+	"github.com/milterkit/sdk/builtin/dkim"
+	"github.com/milterkit/sdk/builtin/greylist"
 	"github.com/milterkit/sdk/builtin/headers"
 	"github.com/milterkit/sdk/builtin/spamd"
 	"github.com/milterkit/sdk/builtin/spf"
@@ -10,6 +13,10 @@ import (
 // caller's own must not have one of these names.
 func builtins() []Native {
 	return []Native{
+		Use("clamd", clamd.Defaults, clamd.New),
+		Use("greylist", greylist.Defaults, greylist.New),
+		Use("dkim-sign", dkim.SignDefaults, dkim.NewSign),
+		Use("dkim-verify", dkim.VerifyDefaults, dkim.NewVerify),
 		Use("headers", headers.Defaults, headers.New),
 		Use("spamd", spamd.Defaults, spamd.New),
 		Use("spf", spf.Defaults, spf.New),

@@ -23,6 +23,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/milterkit/sdk/builtin/dns"
+	"github.com/milterkit/sdk/builtin/spf"
 	"github.com/milterkit/sdk/milterkit"
 )
 
@@ -51,6 +53,9 @@ func New(o Options) (milterkit.Child, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.SPF == nil {
+		o.SPF = spf.Passes(dns.Shared(o.Nameserver))
 	}
 	store, err := o.Open()
 	if err != nil {
@@ -116,10 +121,15 @@ func (s *session) rcpt(ctx context.Context, e *milterkit.Envelope, to milterkit.
 // seconds returns a time in whole seconds after which it is over.
 func seconds(d time.Duration) int { return max(1, int(math.Ceil(d.Seconds()))) }
 
+// spfTime is how long mail waits for SPF. Then it is as if it did not pass.
+const spfTime = 5 * time.Second
+
 // passesSPF asks SPF about the message, once.
 func (s *session) passesSPF(ctx context.Context, e *milterkit.Envelope) bool {
 	if s.spf == nil {
-		pass, err := s.g.options.SPF(ctx, e)
+		within, cancel := context.WithTimeout(ctx, spfTime)
+		defer cancel()
+		pass, err := s.g.options.SPF(within, e)
 		if err != nil {
 			s.g.options.Logger.Debug("greylist: SPF could not be checked", "sender", e.Sender.Addr, "error", err)
 		}

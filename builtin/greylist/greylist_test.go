@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/milterkit/sdk/builtin/spf"
 	"github.com/milterkit/sdk/milterkit"
 	"github.com/milterkit/sdk/milterkit/miltertest"
 )
@@ -323,6 +324,19 @@ func TestTrustedDomains(t *testing.T) {
 	}
 }
 
+// Package spf serves, and is asked where nothing else is given.
+func TestSPFIsChecked(t *testing.T) {
+	records := &miltertest.Resolver{Zone: map[string]miltertest.Records{"example.org": {TXT: []string{"v=spf1 ip4:192.0.2.0/24 -all"}}}}
+	r := newRig(t, func(o *Options) { o.Trusted, o.SPF = []string{"example.org"}, spf.Passes(records) })
+	r.wants(letter{addr: "192.0.2.7"}, "")
+	r.wants(letter{addr: "203.0.113.7"}, full)
+	unset := Defaults
+	unset.Store = &Memory{}
+	if mustNew(t, unset).(*Greylist).options.SPF == nil {
+		t.Error("without SPF there is none")
+	}
+}
+
 // With spf_key a sender may come again from any address that its SPF has.
 func TestSendersWithPoolsOfAddresses(t *testing.T) {
 	asked := 0
@@ -487,8 +501,6 @@ func TestOptionsThatCannotWork(t *testing.T) {
 		`allow: "a b" is no client`:                         func(o *Options) { o.Allow = []string{"a.example", "a b"} },
 		`allow: "192.0.2.7/24" has bits beyond`:             func(o *Options) { o.Allow = []string{"192.0.2.7/24"} },
 		`trusted: "a@b.example" is not a domain`:            func(o *Options) { o.Trusted = []string{"a@b.example"} },
-		`trusted: there is nothing here that checks SPF`:    func(o *Options) { o.Trusted = []string{"b.example"} },
-		`spf_key: there is nothing here that checks SPF`:    func(o *Options) { o.SPFKey = true },
 		`recipients: "@a.example" is neither`:               func(o *Options) { o.Recipients = []string{"@a.example"} },
 		`except_recipients: "" is neither`:                  func(o *Options) { o.ExceptRecipients = []string{""} },
 		`redis: invalid URL scheme: http; write a URL such`: func(o *Options) { o.Redis = "http://127.0.0.1" },

@@ -76,8 +76,12 @@ type Options struct {
 	// Store remembers instead of both. New's child closes it.
 	Store Store `toml:"-"`
 
+	// Nameserver is the name server that is asked about SPF, "127.0.0.1:53". Absent:
+	// those of the system.
+	Nameserver netip.AddrPort
+
 	// SPF reports whether SPF says that the envelope's sender may send from its
-	// client. Trusted and SPFKey need it. An error counts as no.
+	// client. Nil: package spf does. An error counts as no.
 	SPF func(ctx context.Context, e *milterkit.Envelope) (pass bool, err error) `toml:"-"`
 
 	// Clock is the time. Nil: time.Now.
@@ -162,19 +166,12 @@ func validRecipients(option string, list []string) error {
 // ready says what else the child could not work with: it is asked about when the
 // child is made, with the rights that it will have.
 func (o Options) ready() error {
-	var errs []error
-	if o.SPF == nil && len(o.Trusted) > 0 {
-		errs = append(errs, wrong("trusted", "there is nothing here that checks SPF"))
-	}
-	if o.SPF == nil && o.SPFKey {
-		errs = append(errs, wrong("spf_key", "there is nothing here that checks SPF"))
-	}
 	if o.Store == nil && o.Redis == "" {
 		if err := usable(o.Database); err != nil {
-			errs = append(errs, wrong("database", "%w", err))
+			return wrong("database", "%w", err)
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // usable says why a database cannot be used, without opening it.

@@ -1,0 +1,377 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"os/signal"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9/logging"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/milterkit/sdk/builtin/greylist"
+	"github.com/milterkit/sdk/daemon/internal/config"
+	"github.com/milterkit/sdk/milterkit/miltertest"
+)
+
+// The client of Redis writes to stderr what it also returns as errors.
+func init() { logging.Disable() }
+
+func newGreylistCommand(all natives) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "greylist",
+		Short: "See and change what greylisting remembers",
+		Long: `See and change what the greylist milters of the configuration remember, also
+while serve runs. Milters that share a file, or a Redis, have one memory.
+
+Started as root, it gives up root's rights as serve does.`,
+	}
+	c.AddCommand(newGreylistList(all), newGreylistAllow(all), newGreylistForget(all), newGreylistStats(all))
+	return c
+}
+
+// A memory is what some greylist milters remember.
+type memory struct {
+	milter string // the first of them
+	policy greylist.Policy
+	store  greylist.Store
+	fresh  bool // there is no file yet
+}
+
+// memoryFlags are the flags that say which memories are meant.
+type memoryFlags struct{ file, milter *string }
+
+func newMemoryFlags(c *cobra.Command) memoryFlags {
+	return memoryFlags{configFlag(c), c.Flags().String("milter", "", "only what the milter of that `NAME` remembers")}
+}
+
+// each opens the memories of a configuration, one after another, and calls do.
+func (f memoryFlags) each(all natives, do func(context.Context, *memory) error) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	defer stop()
+	c, err := all.load(*f.file)
+	if err != nil {
+		return err
+	}
+	memories, err := memoriesOf(c, *f.milter)
+	if err != nil {
+		return err
+	}
+	account, faults := runsAs(c)
+	if len(faults) > 0 {
+		return faults
+	}
+	if account != nil {
+		if err := account.become(); err != nil {
+			return err
+		}
+	}
+	for _, o := range memories {
+		m, err := openMemory(c, o)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(do(ctx, m), m.store.Close()); err != nil {
+			return fmt.Errorf("%s: %w", m.milter, err)
+		}
+	}
+	return nil
+}
+
+// memoriesOf returns the greylist milters of a configuration that are enabled, of
+// those that share one memory the first.
+func memoriesOf(c *config.Config, only string) ([]config.Milter, error) {
+	var found []config.Milter
+	seen := map[string]bool{}
+	for _, m := range c.Enabled() {
+		if m.Use.V != "greylist" || only != "" && m.Name.V != only {
+			continue
+		}
+		o := m.Options.Value().(greylist.Options)
+		where := "file " + o.Database
+		if o.Redis != "" {
+			where = "redis " + o.Redis + " " + o.RedisPrefix
+		}
+		if !seen[where] {
+			seen[where] = true
+			found = append(found, m)
+		}
+	}
+	switch {
+	case len(found) > 0:
+		return found, nil
+	case only != "":
+		return nil, fmt.Errorf("%s has no milter %q with use = \"greylist\" that is enabled", c.File, only)
+	}
+	return nil, fmt.Errorf("%s has no milter with use = \"greylist\" that is enabled", c.File)
+}
+
+func openMemory(c *config.Config, m config.Milter) (*memory, error) {
+	o := m.Options.Value().(greylist.Options)
+	fresh := false
+	if o.Redis == "" {
+		_, err := os.Stat(o.Database)
+		if fresh = errors.Is(err, os.ErrNotExist); !fresh && unix.Access(o.Database, unix.R_OK|unix.W_OK) != nil {
+			return nil, fmt.Errorf("%s: user %d may not read and write it; run this as root, or as %s", o.Database, os.Getuid(), c.Server.User.V)
+		}
+	}
+	store, err := o.Open()
+	if err != nil {
+		return nil, err
+	}
+	return &memory{m.Name.V, o.Policy(), store, fresh}, nil
+}
+
+// entries yields what is remembered now; nothing, and no file is made, where there
+// is none.
+func (m *memory) entries(ctx context.Context, now time.Time) iter.Seq2[greylist.Entry, error] {
+	if m.fresh {
+		return func(func(greylist.Entry, error) bool) {}
+	}
+	return m.store.Entries(ctx, now)
+}
+
+// A selection says which entries are meant.
+type selection struct {
+	what  []string // any of them; none: all
+	state *string
+}
+
+const selectionHelp = `WHAT is a client's address, a network, a domain, or the address of a sender or a
+recipient. A domain stands for clients below it, and for all senders and
+recipients of it.`
+
+func newStateFlag(c *cobra.Command) *string {
+	state := c.Flags().String("state", "", "only entries in that `STATE`: waiting, passed or allowed")
+	c.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(stateNames(), cobra.ShellCompDirectiveNoFileComp))
+	return state
+}
+
+func stateNames() []string {
+	return []string{greylist.Waiting.String(), greylist.Passed.String(), greylist.Allowed.String()}
+}
+
+func (s selection) check() error {
+	if *s.state != "" && !slices.Contains(stateNames(), *s.state) {
+		return usage("--state %q: there are waiting, passed and allowed", *s.state)
+	}
+	return nil
+}
+
+func (s selection) has(e greylist.Entry) bool {
+	return (*s.state == "" || e.State.String() == *s.state) &&
+		(len(s.what) == 0 || slices.ContainsFunc(s.what, e.Matches))
+}
+
+func newGreylistList(all natives) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "list [WHAT...]",
+		Short: "List what is remembered",
+		Long:  "List what is remembered, or what is remembered about WHAT, one entry a line, in no\norder.\n\n" + selectionHelp,
+		Example: `  milterkit greylist list 203.0.113.7
+  milterkit greylist list --state waiting alice@example.org`,
+	}
+	flags, state := newMemoryFlags(c), newStateFlag(c)
+	asJSON := c.Flags().Bool("json", false, "print one JSON object a line")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		s := selection{args, state}
+		if err := s.check(); err != nil {
+			return err
+		}
+		return flags.each(all, func(ctx context.Context, m *memory) error {
+			now := time.Now()
+			for e, err := range m.entries(ctx, now) {
+				if err != nil {
+					return err
+				}
+				if !s.has(e) {
+					continue
+				}
+				if err := m.print(c.OutOrStdout(), e, now, *asJSON); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return c
+}
+
+// greylistEntry is an entry as list prints it with --json.
+type greylistEntry struct {
+	Milter    string         `json:"milter"`
+	State     greylist.State `json:"state"`
+	Client    string         `json:"client"`
+	Sender    *string        `json:"sender,omitempty"` // "" is the null sender; absent of what is allowed
+	Recipient *string        `json:"recipient,omitempty"`
+	Tries     int            `json:"tries,omitempty"`
+	First     time.Time      `json:"first"`
+	Last      *time.Time     `json:"last,omitempty"`
+	Passes    *time.Time     `json:"passes,omitempty"` // from when on it does, if it is waiting
+	Expires   *time.Time     `json:"expires,omitempty"`
+}
+
+func (m *memory) print(w io.Writer, e greylist.Entry, now time.Time, asJSON bool) error {
+	passes := e.First.Add(m.policy.Delay)
+	if asJSON {
+		j := greylistEntry{Milter: m.milter, State: e.State, Client: e.Client, First: e.First}
+		if e.State != greylist.Allowed {
+			j.Sender, j.Recipient, j.Tries, j.Last, j.Expires = &e.Sender, &e.Recipient, e.Tries, &e.Last, &e.Expires
+		}
+		if e.State == greylist.Waiting {
+			j.Passes = &passes
+		}
+		return json.NewEncoder(w).Encode(j)
+	}
+	at := func(t time.Time) string { return t.Local().Format(time.DateTime) }
+	head := fmt.Sprintf("%-8s %s", e.State, miltertest.Escape(e.Client))
+	if e.State == greylist.Allowed {
+		_, err := fmt.Fprintf(w, "%s since %s\n", head, at(e.First))
+		return err
+	}
+	tries := "1 try"
+	if e.Tries != 1 {
+		tries = fmt.Sprintf("%d tries", e.Tries)
+	}
+	head += fmt.Sprintf(" <%s> to <%s>: %s since %s, ", miltertest.Escape(e.Sender), miltertest.Escape(e.Recipient), tries, at(e.First))
+	switch {
+	case e.State == greylist.Passed:
+		head += "last " + at(e.Last) + ", "
+	case now.Before(passes):
+		head += fmt.Sprintf("passes from %s on (in %v), ", at(passes), passes.Sub(now).Round(time.Second))
+	default:
+		head += "passes at its next try, "
+	}
+	_, err := fmt.Fprintf(w, "%sforgotten %s\n", head, at(e.Expires))
+	return err
+}
+
+func newGreylistAllow(all natives) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "allow CLIENT...",
+		Short: "Let clients pass from now on",
+		Long: `Let clients pass from now on: addresses, networks, or domains, which stand for
+the names of clients below them too. "forget" takes it back.`,
+		Example: "  milterkit greylist allow 192.0.2.0/24 example.org",
+		Args:    cobra.MinimumNArgs(1),
+	}
+	flags := newMemoryFlags(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		names := make([]string, len(args))
+		for i, text := range args {
+			var err error
+			if names[i], err = greylist.ParseClient(text); err != nil {
+				return usage("%w", err)
+			}
+		}
+		return flags.each(all, func(ctx context.Context, m *memory) error {
+			for _, name := range names {
+				if err := m.store.Allow(ctx, name, time.Now()); err != nil {
+					return err
+				}
+				fmt.Fprintf(c.OutOrStdout(), "%s: %s is allowed\n", m.milter, name)
+			}
+			return nil
+		})
+	}
+	return c
+}
+
+func newGreylistForget(all natives) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "forget WHAT...",
+		Short: "Forget entries",
+		Long: `Forget what is remembered about WHAT, or with --all everything, and tell how many
+entries that were. What is allowed is among it.
+
+` + selectionHelp,
+		Example: `  milterkit greylist forget alice@example.org
+  milterkit greylist forget --all --state waiting`,
+	}
+	flags, state := newMemoryFlags(c), newStateFlag(c)
+	everything := c.Flags().Bool("all", false, "whatever it is about")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if *everything == (len(args) > 0) {
+			return usage("forget wants either WHAT or --all")
+		}
+		s := selection{args, state}
+		if err := s.check(); err != nil {
+			return err
+		}
+		return flags.each(all, func(ctx context.Context, m *memory) error {
+			var found []greylist.Entry
+			for e, err := range m.entries(ctx, time.Now()) {
+				if err != nil {
+					return err
+				}
+				if s.has(e) {
+					found = append(found, e)
+				}
+			}
+			n := 0
+			var err error
+			if len(found) > 0 {
+				n, err = m.store.Forget(ctx, found)
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%s: %d forgotten\n", m.milter, n)
+			return err
+		})
+	}
+	return c
+}
+
+// greylistStats is what stats prints of one memory.
+type greylistStats struct {
+	Milter  string `json:"milter"`
+	Waiting int    `json:"waiting"`
+	Due     int    `json:"due"` // of those waiting, whose delay is over
+	Passed  int    `json:"passed"`
+	Allowed int    `json:"allowed"`
+}
+
+func newGreylistStats(all natives) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "stats",
+		Short: "Count what is remembered",
+		Long: `Count what is remembered. Entries that are waiting though their delay is over
+are of clients that have not come again.`,
+		Example: "  milterkit greylist stats --json",
+		Args:    onlyFlags,
+	}
+	flags := newMemoryFlags(c)
+	asJSON := c.Flags().Bool("json", false, "print one JSON object a milter")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return flags.each(all, func(ctx context.Context, m *memory) error {
+			now, s := time.Now(), greylistStats{Milter: m.milter}
+			for e, err := range m.entries(ctx, now) {
+				if err != nil {
+					return err
+				}
+				switch e.State {
+				case greylist.Waiting:
+					s.Waiting++
+					if !now.Before(e.First.Add(m.policy.Delay)) {
+						s.Due++
+					}
+				case greylist.Passed:
+					s.Passed++
+				case greylist.Allowed:
+					s.Allowed++
+				}
+			}
+			if *asJSON {
+				return json.NewEncoder(c.OutOrStdout()).Encode(s)
+			}
+			_, err := fmt.Fprintf(c.OutOrStdout(), "%s: %d waiting (the delay of %d is over), %d passed, %d allowed\n", s.Milter, s.Waiting, s.Due, s.Passed, s.Allowed)
+			return err
+		})
+	}
+	return c
+}
