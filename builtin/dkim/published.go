@@ -18,6 +18,18 @@ import (
 	"github.com/milterkit/sdk/builtin/dns"
 )
 
+// CheckNames returns an error where a domain or a selector cannot be one. Both are in
+// ASCII.
+func CheckNames(domain, selector string) error {
+	switch {
+	case !isName(domain) || !isASCII(domain):
+		return fmt.Errorf("%q is no domain, such as example.org", domain)
+	case !isName(selector) || !isASCII(selector):
+		return fmt.Errorf("%q is no selector, such as mail2026", selector)
+	}
+	return nil
+}
+
 // GenerateKey makes a key to sign with, of 2048 bits where it is an RSA one. kind is
 // "rsa" or "ed25519".
 func GenerateKey(kind string) (crypto.Signer, error) {
