@@ -12,10 +12,10 @@ import (
 // same spamd behind either.
 
 const (
-	chainMilters = "real three milters, milterkit together"
-	chainNative  = "real three native, milterkit together"
-	pairMilters  = "real two milters, milterkit together"
-	pairNative   = "real two native, milterkit together"
+	chainMilters = "three milters"
+	chainNative  = "three native"
+	pairMilters  = "two milters"
+	pairNative   = "two native"
 )
 
 // chain is the section of Postfix with milterkit's own children.
@@ -72,7 +72,7 @@ func (o *office) startChain() (milters, native []stack.Child, err error) {
 	native = []stack.Child{
 		{Name: "dkim", Use: "dkim-verify", Options: fmt.Sprintf("nameserver = %q\n", dns.Addr())},
 		{Name: "clamd", Use: "clamd", Options: fmt.Sprintf("address = [%q]\n", "unix:"+clamd.Addr())},
-		{Name: "spamd", Use: "spamd", Options: fmt.Sprintf("address = [%q]\n", "unix:"+spamd.Addr())},
+		{Name: "spamd", Use: "spamd", Options: fmt.Sprintf("addresses = [%q]\n", "unix:"+spamd.Addr())},
 	}
 	return milters, native, nil
 }
