@@ -5,6 +5,7 @@ import (
 	"github.com/milterkit/sdk/builtin/dkim"
 	"github.com/milterkit/sdk/builtin/greylist"
 	"github.com/milterkit/sdk/builtin/headers"
+	"github.com/milterkit/sdk/builtin/rspamd"
 	"github.com/milterkit/sdk/builtin/spamd"
 	"github.com/milterkit/sdk/builtin/spf"
 )
@@ -18,6 +19,7 @@ func builtins() []Native {
 		Use("dkim-sign", dkim.SignDefaults, dkim.NewSign),
 		Use("dkim-verify", dkim.VerifyDefaults, dkim.NewVerify),
 		Use("headers", headers.Defaults, headers.New),
+		Use("rspamd", rspamd.Defaults, rspamd.New),
 		Use("spamd", spamd.Defaults, spamd.New),
 		Use("spf", spf.Defaults, spf.New),
 	}
