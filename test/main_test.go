@@ -52,6 +52,7 @@ type bench struct {
 
 	told       *stack.PythonMilter // does as the sender's address says
 	parity     *parity
+	clamds     clamds
 	components []stack.Component
 	milters    []*goMilter
 }
@@ -127,6 +128,9 @@ func newBench() (*bench, error) {
 	b.addSendmail(real, signRelaxed, signSimple)
 	b.addTrouble()
 	b.addHeaders(real[2])
+	if err := b.addClamds(); err != nil {
+		return b, err
+	}
 	keys, err := newDKIMKeys()
 	if err != nil {
 		return b, err

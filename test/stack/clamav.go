@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -29,6 +30,13 @@ const (
 type Clamd struct {
 	Root *Root
 
+	// Name tells several in one root apart; "": clamd.
+	Name string
+
+	// Port, where it is not 0, is one on 127.0.0.1 at which it takes commands too:
+	// see [Root.FreePort].
+	Port int
+
 	// MadeUp is a number of signatures besides, which nothing has, so that a
 	// scan takes as long as where there are many.
 	MadeUp int
@@ -40,16 +48,18 @@ type Clamd struct {
 }
 
 // Addr is the path of the unix socket at which clamd takes commands.
-func (c *Clamd) Addr() string { return c.Root.Path("clamd", "sock") }
+func (c *Clamd) Addr() string { return c.Root.Path(c.folder(), "sock") }
+
+func (c *Clamd) folder() string { return cmp.Or(c.Name, "clamd") }
 
 // Start implements [Component].
 func (c *Clamd) Start() error {
 	r := c.Root
-	dir, err := r.mkdir("clamd")
+	dir, err := r.mkdir(c.folder())
 	if err != nil {
 		return err
 	}
-	db, err := r.mkdir("clamd", "db")
+	db, err := r.mkdir(c.folder(), "db")
 	if err != nil {
 		return err
 	}
@@ -71,12 +81,15 @@ MaxFileSize 100M
 	if c.Forgetful {
 		config += "DisableCache yes\n"
 	}
-	conf := r.Path("clamd", "clamd.conf")
-	if err := errors.Join(r.write(r.Path("clamd", "db", "test.ndb"), signatures), r.write(conf, config)); err != nil {
+	if c.Port != 0 {
+		config += fmt.Sprintf("TCPSocket %d\nTCPAddr 127.0.0.1\n", c.Port)
+	}
+	conf := r.Path(c.folder(), "clamd.conf")
+	if err := errors.Join(r.write(r.Path(c.folder(), "db", "test.ndb"), signatures), r.write(conf, config)); err != nil {
 		return err
 	}
 	c.grace = stopLimit
-	if err := c.launch(r, "clamd", dir, r.nobody(), nil, "clamd", "-c", conf); err != nil {
+	if err := c.launch(r, c.folder(), dir, r.nobody(), nil, "clamd", "-c", conf); err != nil {
 		return err
 	}
 	return c.ready("PONG", c.pong)
