@@ -22,6 +22,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -59,7 +60,7 @@ func run(name string, children []Native, args []string, stdout, stderr io.Writer
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	started := false // what fails before a command has begun is its usage
-	for _, c := range root.Commands() {
+	for _, c := range commandsOf(root) {
 		if body := c.RunE; body != nil {
 			c.RunE = func(c *cobra.Command, args []string) error {
 				started = true
@@ -129,15 +130,26 @@ filters, in the order of one file.`,
 		newSendCommand(),
 		newSinkCommand(),
 		newConformCommand(),
+		newDKIMKeyCommand(),
 		newDemoCommand(),
+		newGreylistCommand(all),
 		newBenchCommand(),
 		newBenchPartCommand(),
 		newVersionCommand(),
 	)
-	for _, c := range root.Commands() { // examples are written for the program that is ours
+	for _, c := range commandsOf(root) { // examples are written for the program that is ours
 		c.Example = inExample.ReplaceAllString(c.Example, "  "+strings.ReplaceAll(name, "$", "$$")+" ")
 	}
 	return root
+}
+
+// commandsOf returns the commands below c.
+func commandsOf(c *cobra.Command) []*cobra.Command {
+	all := slices.Clone(c.Commands())
+	for _, c := range c.Commands() {
+		all = append(all, commandsOf(c)...)
+	}
+	return all
 }
 
 // onlyFlags refuses arguments, of which a file is the likeliest.
