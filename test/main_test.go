@@ -127,6 +127,7 @@ func newBench() (*bench, error) {
 	b.addChain(chain{"sign-simple", []stack.Child{signSimple}}, routes[:2]...)
 	b.addSendmail(real, signRelaxed, signSimple)
 	b.addTrouble()
+	b.addGreylists()
 	b.addHeaders(real[2])
 	if err := b.addClamds(); err != nil {
 		return b, err

@@ -56,6 +56,9 @@ type Child struct {
 	Use     string
 	Options string
 
+	// When is its condition, "" for always.
+	When string
+
 	// Lockstep has milterkit wait for each of its answers: pipeline = false.
 	Lockstep bool
 
@@ -125,6 +128,9 @@ func (m *Milterkit) config(dir string) string {
 			key, value = "use", c.Use
 		}
 		fmt.Fprintf(&b, "\n[[milter]]\nname = %q\n%s = %q\ntogether = %t\n", c.Name, key, value, c.Together)
+		if c.When != "" {
+			fmt.Fprintf(&b, "when = %q\n", c.When)
+		}
 		if c.Lockstep {
 			b.WriteString("pipeline = false\n")
 		}
