@@ -19,13 +19,14 @@ import (
 	"github.com/milterkit/sdk/builtin/dns"
 )
 
-const dkimKeyLong = `Make a key for DKIM: write it to FILE, which only its owner can read, and print the
-DNS record that publishes it, and what dkim-sign needs in the configuration file.
+const dkimKeyLong = `Make a key for DKIM: write it to FILE, which only its owner can read, and print
+the DNS record that publishes it, and what dkim-sign needs in milterkit.toml.
 
-With --check nothing is written: the key in FILE is compared with the record that is
-published, and what is wrong is said.
+With --check nothing is written: the key in FILE is compared with the record
+that is published, and what is wrong is said.
 
-Exit status: 0 when it is done, or the record is right; 1 when it is not.`
+Exit status: 0 when it is done, or the record is right; 1 when it is not; 2 for
+a wrong command line.`
 
 const dkimKeyExample = `  milterkit dkim-key --domain example.org --selector mail2026 /etc/milterkit/dkim/example.org.pem
   milterkit dkim-key --domain example.org --selector ed2026 --type ed25519 /etc/milterkit/dkim/example.org.ed.pem

@@ -197,9 +197,7 @@ func (id identity) sign(h []string, header []byte, bodyHash string, now time.Tim
 	if err != nil {
 		return "", err
 	}
-	for part := range slices.Chunk([]byte(base64.StdEncoding.EncodeToString(value)), 68) {
-		f.word(string(part))
-	}
+	f.data(base64.StdEncoding.EncodeToString(value))
 	return f.text.String(), nil
 }
 
@@ -237,6 +235,19 @@ func (f *folder) word(word string) {
 	}
 	f.text.WriteString(word)
 	f.width += len(word)
+}
+
+// data writes what can be folded anywhere.
+func (f *folder) data(text string) {
+	for text != "" {
+		if f.width >= maxLine {
+			f.fold()
+		}
+		n := min(len(text), maxLine-f.width)
+		f.text.WriteString(text[:n])
+		f.width += n
+		text = text[n:]
+	}
 }
 
 func (f *folder) fold() {
