@@ -3,6 +3,7 @@ package daemon
 import (
 	"github.com/milterkit/sdk/builtin/clamd"
 	"github.com/milterkit/sdk/builtin/dkim"
+	"github.com/milterkit/sdk/builtin/dmarc"
 	"github.com/milterkit/sdk/builtin/greylist"
 	"github.com/milterkit/sdk/builtin/headers"
 	"github.com/milterkit/sdk/builtin/rspamd"
@@ -18,6 +19,7 @@ func builtins() []Native {
 		Use("greylist", greylist.Defaults, greylist.New),
 		Use("dkim-sign", dkim.SignDefaults, dkim.NewSign),
 		Use("dkim-verify", dkim.VerifyDefaults, dkim.NewVerify),
+		Use("dmarc", dmarc.Defaults, dmarc.New),
 		Use("headers", headers.Defaults, headers.New),
 		Use("rspamd", rspamd.Defaults, rspamd.New),
 		Use("spamd", spamd.Defaults, spamd.New),
