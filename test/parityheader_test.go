@@ -67,13 +67,32 @@ func resultsBy(methods ...string) func(header string) []string {
 			}
 			list = append(list, resultsIn(value, methods)...)
 		}
-		// Both sides list the signatures of a message, each in an order of its own.
-		slices.Sort(list)
+		list = timed(list)
 		if made > 0 {
 			list = append(list, fmt.Sprintf("%d forged", made))
 		}
 		return list
 	}
+}
+
+// timed sorts a list, since both sides have signatures in an order of their own, and
+// says how many times something is there.
+func timed(list []string) []string {
+	slices.Sort(list)
+	var short []string
+	for i := 0; i < len(list); {
+		n := 1
+		for i+n < len(list) && list[i+n] == list[i] {
+			n++
+		}
+		word := list[i]
+		if n > 1 {
+			word = fmt.Sprintf("%d x %s", n, word)
+		}
+		short = append(short, word)
+		i += n
+	}
+	return short
 }
 
 // ofOurs reports whether a reader may take results for ours.

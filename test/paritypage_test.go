@@ -47,22 +47,34 @@ func parityTables(t *testing.T) string {
 	messages := corpus(keys)
 	var b strings.Builder
 	for _, p := range pairsOf("", "", "") {
-		sent, different := 0, 0
+		sent, different, known := 0, 0, p.known()
 		for i := range messages {
-			if p.messages(&messages[i]) {
+			if s := &messages[i]; p.messages(s) {
 				sent++
+				if _, listed := known[s.name]; listed {
+					different++
+				}
 			}
 		}
-		var rows strings.Builder
-		for i := range differences {
-			if d := &differences[i]; d.pair == p.name {
-				different += len(d.messages)
-				fmt.Fprintf(&rows, "| %s | %s | %s | %s |\n", strings.Join(d.messages, "; "), d.daemon, d.ours, d.why)
-			}
+		fmt.Fprintf(&b, "\n## %s\n\nIn place of %s: %d messages, %d with another answer.", p.name, strings.Join(p.replaces, ", "), sent, different)
+		switch rows := parityRows(p.name); {
+		case rows != "":
+			fmt.Fprintf(&b, "\n\n| message | daemon | here | why |\n|---|---|---|---|\n%s", rows)
+		case different > 0:
+			b.WriteString(" They are those above, where another thing becomes of the message.\n")
+		default:
+			b.WriteString("\n")
 		}
-		fmt.Fprintf(&b, "\n## %s\n\nIn place of %s: %d messages, %d with another answer.\n", p.name, strings.Join(p.replaces, ", "), sent, different)
-		if different > 0 {
-			fmt.Fprintf(&b, "\n| message | daemon | here | why |\n|---|---|---|---|\n%s", &rows)
+	}
+	return b.String()
+}
+
+// parityRows are the rows of the table of a pair.
+func parityRows(pair string) string {
+	var b strings.Builder
+	for _, d := range differences {
+		if d.pair == pair {
+			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", strings.Join(d.messages, "; "), d.daemon, d.ours, d.why)
 		}
 	}
 	return b.String()
