@@ -52,6 +52,7 @@ type bench struct {
 
 	told       *stack.PythonMilter // does as the sender's address says
 	parity     *parity
+	rspamdDNS  *stack.Unbound // that of rspamd
 	clamds     clamds
 	components []stack.Component
 	milters    []*goMilter
@@ -127,6 +128,7 @@ func newBench() (*bench, error) {
 	b.addChain(chain{"sign-simple", []stack.Child{signSimple}}, routes[:2]...)
 	b.addSendmail(real, signRelaxed, signSimple)
 	b.addTrouble()
+	b.addSpamds()
 	b.addGreylists()
 	b.addHeaders(real[2])
 	if err := b.addClamds(); err != nil {

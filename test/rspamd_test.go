@@ -31,6 +31,7 @@ func (b *bench) addRspamd(dns *stack.Unbound, before, after stack.Child) stack.C
 	}
 	b.addChain(chain{"rspamd-between", []stack.Child{before, child, after}}, routes...)
 	b.addChain(chain{"rspamd-scripted", []stack.Child{b.child(firstName), child, b.child(secondName)}}, routes[:2]...)
+	b.addRspamdHTTP(rspamd)
 	return rspamd
 }
 

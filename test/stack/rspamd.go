@@ -1,22 +1,32 @@
 package stack
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 )
 
 // Rspamd is rspamd as a milter, in one process that speaks the protocol and scans
-// as well. It refuses GTUBE. To any other message it adds the list of all that it
-// has found, with the score of each, and Authentication-Results.
+// as well, and beside that one that scans for others, with the same configuration. It
+// refuses GTUBE. To any other message it adds the list of all that it has found, with
+// the score of each, and Authentication-Results.
 type Rspamd struct {
 	Root *Root
 	DNS  *Unbound
+
+	// Name tells several in one root apart; "": rspamd.
+	Name string
 
 	daemon
 }
 
 // Socket is where the milter listens, as main.cf has it.
-func (s *Rspamd) Socket() string { return "unix:" + s.Root.Path("rspamd", "sock") }
+func (s *Rspamd) Socket() string { return "unix:" + s.Root.Path(s.folder(), "sock") }
+
+// Worker is the path of the unix socket at which it scans without being a milter.
+func (s *Rspamd) Worker() string { return s.Root.Path(s.folder(), "http") }
+
+func (s *Rspamd) folder() string { return cmp.Or(s.Name, "rspamd") }
 
 // rspamdConfig is its whole configuration: Debian's rules and scores, and of the
 // modules those that need nothing but the message and a name server.
@@ -52,6 +62,10 @@ worker "rspamd_proxy" {
   upstream "local" { default = yes; self_scan = yes; }
   count = 1;
 }
+worker "normal" {
+  bind_socket = "%[1]s/http mode=0666";
+  count = 1;
+}
 `
 
 // rspamdRule finds in every message how rspamd was told of it: who has sent it, to
@@ -74,12 +88,12 @@ rspamd_config:register_symbol {
 // Start implements [Component].
 func (s *Rspamd) Start() error {
 	r := s.Root
-	dir, err := r.mkdir("rspamd")
+	dir, err := r.mkdir(s.folder())
 	if err != nil {
 		return err
 	}
-	conf := r.Path("rspamd", "rspamd.conf")
-	if err := errors.Join(r.write(r.Path("rspamd", "tld"), "net\norg\ntest\n"), r.write(r.Path("rspamd", "rspamd.local.lua"), rspamdRule),
+	conf := r.Path(s.folder(), "rspamd.conf")
+	if err := errors.Join(r.write(r.Path(s.folder(), "tld"), "net\norg\ntest\n"), r.write(r.Path(s.folder(), "rspamd.local.lua"), rspamdRule),
 		r.write(conf, fmt.Sprintf(rspamdConfig, dir, s.DNS.Addr()))); err != nil {
 		return err
 	}
@@ -88,8 +102,8 @@ func (s *Rspamd) Start() error {
 	for _, name := range []string{"DBDIR", "RUNDIR", "LOGDIR", "LOCAL_CONFDIR"} {
 		argv = append(argv, "--var="+name+"="+dir)
 	}
-	if err := s.launch(r, "rspamd", dir, r.nobody(), nil, argv...); err != nil {
+	if err := s.launch(r, s.folder(), dir, r.nobody(), nil, argv...); err != nil {
 		return err
 	}
-	return s.listens(r.Path("rspamd", "sock"))
+	return errors.Join(s.listens(r.Path(s.folder(), "sock")), s.listens(s.Worker()))
 }

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -8,6 +9,10 @@ import (
 
 // GTUBE is the line that SpamAssassin takes for spam, with a score of 1000.
 const GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
+
+// SpamSubject is a subject that SpamAssassin takes for spam, with a score of 7: not
+// enough to be refused.
+const SpamSubject = "the winning numbers"
 
 // spamcMaxSize is the size in bytes up to which spamc hands a message to
 // spamd; it is spamc's own default, written down. A bigger message passes
@@ -21,20 +26,25 @@ const spamcMaxSize = 500 << 10
 type Spamd struct {
 	Root *Root
 
+	// Name tells several in one root apart; "": spamd.
+	Name string
+
 	daemon
 }
 
 // Addr is the path of the unix socket at which spamd takes commands.
-func (s *Spamd) Addr() string { return s.Root.Path("spamd", "sock") }
+func (s *Spamd) Addr() string { return s.Root.Path(s.folder(), "sock") }
+
+func (s *Spamd) folder() string { return cmp.Or(s.Name, "spamd") }
 
 // Start implements [Component].
 func (s *Spamd) Start() error {
 	r := s.Root
-	dir, err := r.mkdir("spamd")
+	dir, err := r.mkdir(s.folder())
 	if err != nil {
 		return err
 	}
-	site, err := r.mkdir("spamd", "site")
+	site, err := r.mkdir(s.folder(), "site")
 	if err != nil {
 		return err
 	}
@@ -53,13 +63,14 @@ func (s *Spamd) Start() error {
 		}
 	}
 	// The order of the lines of X-Spam-Report is another each time.
-	config := "use_bayes 0\ndns_available no\nrequired_score 5.0\nreport_safe 0\nremove_header all Report\n"
+	config := "use_bayes 0\ndns_available no\nrequired_score 5.0\nreport_safe 0\nremove_header all Report\n" +
+		"header MILTERKIT_SPAM Subject =~ /^" + SpamSubject + "/\nscore MILTERKIT_SPAM 7.0\n"
 	if err := r.write(filepath.Join(site, "local.cf"), config); err != nil {
 		return err
 	}
-	pid := r.Path("spamd", "pid")
+	pid := r.Path(s.folder(), "pid")
 	s.grace = stopLimitLibmilter // nothing to put in order
-	err = s.launch(r, "spamd", dir, r.nobody(), nil, "spamd",
+	err = s.launch(r, s.folder(), dir, r.nobody(), nil, "spamd",
 		"--local", "--nouser-config", "--username=nobody",
 		"--helper-home-dir="+dir, "--siteconfigpath="+site, "--configpath=/usr/share/spamassassin",
 		"--min-children=2", "--max-children=4", "--min-spare=1", "--max-spare=2",
