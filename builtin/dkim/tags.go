@@ -67,6 +67,8 @@ type signature struct {
 	body   string   // bh=
 	canon  string   // c=
 	fields []string // h=
+
+	capitals bool // i= and d= differ in them
 }
 
 // A fault is why a signature is not looked at further: one of the keywords of
@@ -105,8 +107,8 @@ func parseSignature(f milterkit.Field, now time.Time) (s signature, _ *fault) {
 	}
 	if at := strings.LastIndexByte(s.identifier, '@'); at < 0 || !under(s.identifier[at+1:], s.domain) {
 		return s, faultf(PermError, "i= is not of the domain in d=")
-	} else if !strings.HasSuffix(s.identifier, s.domain) { // the library would say the former
-		return s, faultf(PermError, "i= and d= differ in capitals")
+	} else if !strings.HasSuffix(s.identifier, s.domain) {
+		s.capitals = true
 	}
 	if fault := times(tags, now); fault != nil {
 		return s, fault

@@ -3,6 +3,7 @@ package dkim
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -145,8 +146,11 @@ func (v *Verifier) verify(ctx context.Context, m *milterkit.Message, at int) (ou
 	}
 	if fault == nil {
 		key := &keyLookup{ctx: ctx, resolver: v.Resolver, signature: s}
-		fault = key.judge(dkim.VerifyWithOptions(newFeed(ctx, header.text(), m.Body()),
+		fault = key.judge(dkim.VerifyWithOptions(newFeed(ctx, header.text(s), m.Body()),
 			&dkim.VerifyOptions{LookupTXT: key.lookup, MaxVerifications: 1}))
+		if s.capitals && fault != nil && strings.HasPrefix(fault.reason, notVerified) {
+			fault = key.allows(header.check(s, key.public))
+		}
 		out.KeyBits, out.Testing = key.bits, key.testing
 	}
 	out.Value = Pass
@@ -197,8 +201,12 @@ func (h *signedHeader) pick(m *milterkit.Message, at int, names []string) *fault
 
 // text is the header as the library is to read it: it verifies the first signature.
 // The order of fields of one name, by which they are signed, is as it was.
-func (h *signedHeader) text() []byte {
-	text := appendField(nil, h.own)
+func (h *signedHeader) text(s signature) []byte {
+	own := h.own
+	if s.capitals {
+		own = s.recased(own)
+	}
+	text := appendField(nil, own)
 	for _, f := range h.picked {
 		text = appendField(text, f)
 	}
@@ -212,6 +220,7 @@ type keyLookup struct {
 	resolver  dns.Resolver
 	signature signature
 
+	public          crypto.PublicKey
 	bits            int
 	testing, strict bool   // t=y, t=s
 	fault           *fault // in place of what the library says
@@ -236,7 +245,7 @@ func (k *keyLookup) lookup(string) ([]string, error) {
 	if err != nil {
 		return []string{record}, nil // the library says it
 	}
-	k.bits, k.testing, k.strict = key.bits, key.flag("y"), key.flag("s")
+	k.public, k.bits, k.testing, k.strict = key.public, key.bits, key.flag("y"), key.flag("s")
 	switch {
 	case key.kind == "rsa" && k.bits < minBits:
 		k.fault = faultf(Policy, "a key of less than %d bits is too weak", minBits)
@@ -268,8 +277,16 @@ func (k *keyLookup) judge(list []*dkim.Verification, err error) *fault {
 		return faultf(PermError, "%s", reason)
 	case err != nil:
 		return faultf(Fail, "%s", reason)
-	case k.strict && !strings.EqualFold(k.signature.identifier[strings.LastIndexByte(k.signature.identifier, '@')+1:], k.signature.domain):
+	}
+	return k.allows(nil)
+}
+
+// allows returns the fault that there is, or the one that the key is not for what it
+// was used for. Source: RFC 6376 section 3.6.1, t=s.
+func (k *keyLookup) allows(f *fault) *fault {
+	domain := k.signature.identifier[strings.LastIndexByte(k.signature.identifier, '@')+1:]
+	if f == nil && k.strict && !strings.EqualFold(domain, k.signature.domain) {
 		return faultf(PermError, "the key is not for sub-domains")
 	}
-	return nil
+	return f
 }
