@@ -105,6 +105,8 @@ func (t *transaction) mail(ctx context.Context, e *milterkit.Envelope) milterkit
 // result is the sender's, or the name's where only that says something, as with
 // pyspf-milter.
 func (t *transaction) check(ctx context.Context, e *milterkit.Envelope) (Result, milterkit.Verdict) {
+	ctx, cancel := context.WithTimeout(ctx, CheckTimeout) // for both
+	defer cancel()
 	var helo Result
 	if t.options.Helo && e.Sender.Addr != "" {
 		helo = CheckHelo(ctx, t.options.Resolver, e.Session)
