@@ -19,6 +19,9 @@ import (
 const (
 	firstPort = 20000
 	lastPort  = 32000
+
+	// A root has blocks of so many ports to itself.
+	blockSize = 300
 )
 
 // Root is the folder below which the daemons of one test run keep all they
@@ -31,8 +34,10 @@ type Root struct {
 
 	uid, gid int
 
-	mu    sync.Mutex
-	taken map[int]bool
+	mu     sync.Mutex
+	claims []net.Listener // of its blocks, each at the block's first port
+	next   int            // the port of the last block to be given out next
+	end    int            // the end of that block
 }
 
 // NewRoot makes an empty root. It fails for anyone but root: Postfix's
@@ -67,11 +72,18 @@ func NewRootBelow(parent string) (*Root, error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("stack: %w", err)
 	}
-	return &Root{Dir: dir, uid: uid, gid: gid, taken: make(map[int]bool)}, nil
+	return &Root{Dir: dir, uid: uid, gid: gid}, nil
 }
 
-// Remove deletes the root and all below it.
-func (r *Root) Remove() error { return os.RemoveAll(r.Dir) }
+// Remove deletes the root and all below it, and gives its ports back.
+func (r *Root) Remove() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, l := range r.claims {
+		l.Close()
+	}
+	return os.RemoveAll(r.Dir)
+}
 
 // Path is the path of a file or socket below the root.
 func (r *Root) Path(elem ...string) string {
@@ -79,24 +91,43 @@ func (r *Root) Path(elem ...string) string {
 }
 
 // FreePort picks a loopback TCP port on which nothing listens, and which it
-// has not given out before.
+// has not given out before. Other roots, also those of other processes, do not give
+// it out as long as this one is there: it may take a while until a daemon listens.
 func (r *Root) FreePort() (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for range 1000 {
-		port := firstPort + rand.IntN(lastPort-firstPort)
-		if r.taken[port] {
-			continue
+	for {
+		if r.next == r.end {
+			if err := r.claim(); err != nil {
+				return 0, err
+			}
 		}
-		l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		port := r.next
+		r.next++
+		if l, err := listenAt(port); err == nil {
+			l.Close()
+			return port, nil
+		}
+	}
+}
+
+// claim takes a block of ports that no other root has.
+func (r *Root) claim() error {
+	for range 1000 {
+		first := firstPort + blockSize*rand.IntN((lastPort-firstPort)/blockSize)
+		l, err := listenAt(first)
 		if err != nil {
 			continue
 		}
-		l.Close()
-		r.taken[port] = true
-		return port, nil
+		r.claims = append(r.claims, l)
+		r.next, r.end = first+1, first+blockSize
+		return nil
 	}
-	return 0, errors.New("stack: no free port on 127.0.0.1")
+	return errors.New("stack: no free port on 127.0.0.1")
+}
+
+func listenAt(port int) (net.Listener, error) {
+	return net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 }
 
 // mkdir makes a folder for a daemon, owned by the user it runs as.
