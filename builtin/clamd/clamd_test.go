@@ -70,12 +70,14 @@ func TestTheWordsOfARefusal(t *testing.T) {
 	t.Parallel()
 	f := (&fake{}).start(t, "tcp")
 	for text, want := range map[string]string{
-		"no %v, no %v": "550 5.7.1 no Test:Virus.A(1), no Test:Virus.A(1)",
+		"no %v, no %v": "550 no Test:Virus.A(1), no Test:Virus.A(1)",
 		"5.7.0 virus":  "550 5.7.0 virus",
+		"5.7.1 a\nb":   "550-5.7.1 a\r\n550 b",
+		"":             "",
 	} {
-		got := scan(t, newChild(t, with(options(f), func(o *Options) { o.Text = text })), infectedLetter).Verdict.Text()
-		if got != want && got != strings.Replace(want, "5.7.1 ", "", 1) {
-			t.Errorf("%q: got %s, want %s", text, got, want)
+		r := scan(t, newChild(t, with(options(f), func(o *Options) { o.Text = text })), infectedLetter)
+		if r.Verdict.Kind() != milterkit.KindReject || r.Verdict.Text() != want {
+			t.Errorf("%q: got %s, want %s", text, r.Verdict, want)
 		}
 	}
 }
@@ -149,7 +151,7 @@ func TestTheLogTellsOfAVirus(t *testing.T) {
 	}
 }
 
-// big is a message larger than the 1000 bytes that are scanned.
+// maxOfBig is how many bytes of a message are scanned.
 const maxOfBig = 1000
 
 func TestAMessageThatIsTooLarge(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/milterkit/sdk/milterkit"
@@ -19,6 +20,7 @@ import (
 // A fault is a way in which a clamd does not scan a message.
 type fault struct {
 	name   string
+	hangs  bool   // until its time is over
 	reason string // that is told
 	conn   func(*fake, net.Conn)
 	reply  string
@@ -39,11 +41,19 @@ func says(text string) func(net.Conn) {
 	return func(conn net.Conn) { io.WriteString(conn, text) }
 }
 
+// timeout is long, on a busy machine too, where it is not what is waited for.
+func (f *fault) timeout(hangs time.Duration) time.Duration {
+	if f.hangs {
+		return hangs
+	}
+	return time.Minute
+}
+
 var faults = []fault{
 	{name: "closes without an answer", reason: ": the connection was closed without an answer", conn: after(func(net.Conn) {})},
-	{name: "hangs", reason: ": no answer in 150ms", conn: func(_ *fake, conn net.Conn) { hang(conn) }},
-	{name: "hangs after it has all", reason: ": no answer in 150ms", conn: after(hang)},
-	{name: "is slow", reason: ": no answer in 150ms", conn: after(func(conn net.Conn) {
+	{name: "hangs", hangs: true, reason: ": no answer in 150ms", conn: func(_ *fake, conn net.Conn) { hang(conn) }},
+	{name: "hangs after it has all", hangs: true, reason: ": no answer in 150ms", conn: after(hang)},
+	{name: "is slow", hangs: true, reason: ": no answer in 150ms", conn: after(func(conn net.Conn) {
 		for _, c := range []byte("stream: OK and so on and so on") {
 			if _, err := conn.Write([]byte{c}); err != nil {
 				return
@@ -73,7 +83,7 @@ func TestAFaultIsNeverAClean(t *testing.T) {
 				t.Parallel()
 				f := &fake{conn: fault.conn, reply: func(string, string) string { return fault.reply }}
 				f.start(t, network)
-				child := newChild(t, with(options(f), func(o *Options) { o.Timeout = soon }))
+				child := newChild(t, with(options(f), func(o *Options) { o.Timeout = fault.timeout(soon) }))
 				wantFailed(t, scan(t, child, letter), "not scanned: "+f.addr()+fault.reason)
 			})
 		}
@@ -190,7 +200,7 @@ func TestFailOver(t *testing.T) {
 				t.Parallel()
 				bad := &fake{conn: fault.conn, reply: func(string, string) string { return fault.reply }}
 				good := &fake{}
-				child := newChild(t, with(options(bad.start(t, network), good.start(t, network)), func(o *Options) { o.Timeout = soon }))
+				child := newChild(t, with(options(bad.start(t, network), good.start(t, network)), func(o *Options) { o.Timeout = fault.timeout(4 * soon) }))
 				wantClean(t, scan(t, child, letter))
 				wantRefused(t, scan(t, child, infectedLetter), "550 5.7.1 Infected with Test:Virus.A(1)")
 			})
@@ -289,6 +299,45 @@ func TestAHookThatIsStoppedReturns(t *testing.T) {
 	})
 }
 
+// All of a message is sent, in whatever pieces it comes: an empty one is not the end,
+// and one that comes with the end is not lost.
+func TestAllPiecesAreSent(t *testing.T) {
+	t.Parallel()
+	for name, message := range map[string]io.Reader{
+		"empty pieces":           &net.Buffers{{}, []byte("a"), {}, {}, []byte("bc"), {}},
+		"the last with the end":  iotest.DataErrReader(strings.NewReader("abc")),
+		"one byte at a time":     iotest.OneByteReader(strings.NewReader("abc")),
+		"empty ones, and an end": struct{ io.Reader }{&net.Buffers{[]byte("a"), {}, []byte("bc")}},
+	} {
+		ours, theirs := net.Pipe()
+		go func() {
+			defer ours.Close()
+			if err := stream(ours, message); err != nil {
+				t.Error(err)
+			}
+		}()
+		_, got, err := (&fake{}).receive(theirs)
+		if err != nil || got != "abc" {
+			t.Errorf("%s: got %q, %v", name, got, err)
+		}
+	}
+}
+
+// What cannot be read is not sent as if it ended there.
+func TestAMessageThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	go func() {
+		defer ours.Close()
+		if err := stream(ours, iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("abc")))); !errors.Is(err, iotest.ErrTimeout) {
+			t.Errorf("got %v", err)
+		}
+	}()
+	if _, got, err := (&fake{}).receive(theirs); err == nil {
+		t.Errorf("clamd takes %q for the whole", got)
+	}
+}
+
 // The version is asked for once an hour, and no message fails, or waits long, for it.
 func TestTheVersion(t *testing.T) {
 	t.Parallel()
@@ -322,6 +371,23 @@ func TestTheVersion(t *testing.T) {
 	f.version = "" // closes without an answer
 	clock.Advance(time.Hour)
 	wantVersion(" 1.5.0", 4)
+}
+
+// A message that was broken off while it asked does not keep the next from asking.
+func TestTheVersionIsAskedForByTheNext(t *testing.T) {
+	t.Parallel()
+	f := (&fake{version: "ClamAV 1.4.6"}).start(t, "tcp")
+	c := newChild(t, options(f)).(*child)
+	for addr, v := range c.versions {
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if got := v.of(gone, addr, time.Now); got != "" {
+			t.Errorf("got %q from nobody", got)
+		}
+		if got := v.of(t.Context(), addr, time.Now); got != "1.4.6" {
+			t.Errorf("the next one got %q", got)
+		}
+	}
 }
 
 // Many messages at one time are kept apart.

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/milterkit/sdk/builtin/internal/peer"
-	"github.com/milterkit/sdk/milterkit"
 )
 
 // Options are the settings of the child. Start from [Defaults].
@@ -85,9 +84,6 @@ func (o Options) Validate() error {
 		return wrong("timeout", `%s leaves clamd no time; write a time such as "2m"`, o.Timeout)
 	case o.MaxSize < 1 || o.MaxSize > maxSize:
 		return wrong("max_size", `%d is not the size of a message; write one from 1 to "4GiB", such as "25MiB"`, o.MaxSize)
-	}
-	if v := milterkit.Reject(refusal(o.Text, "Test-Signature")); v.Err() != nil {
-		return wrong("text", `%s; write a text such as "5.7.1 Infected with %%v"`, v.Err())
 	}
 	return nil
 }

@@ -46,7 +46,9 @@ func (v *version) of(ctx context.Context, a peer.Addr, now func() time.Time) str
 		if text := askVersion(ctx, a); text != "" {
 			v.text = text
 		}
-		v.asked = now()
+		if ctx.Err() == nil { // else another message may ask
+			v.asked = now()
+		}
 	}
 	return v.text
 }

@@ -1,0 +1,38 @@
+package clamd
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+// What is wrong with an option is told with its name, and with what would be right.
+func TestWrongOptions(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(*Options){
+		`address: there is no address; write unix:/PATH, inet:PORT@HOST or HOST:PORT`:                                 func(o *Options) { o.Address = nil },
+		`address: "clamd" is not the address of a server; write unix:/PATH, inet:PORT@HOST or HOST:PORT`:              func(o *Options) { o.Address = []string{"clamd"} },
+		`timeout: 0s leaves clamd no time; write a time such as "2m"`:                                                 func(o *Options) { o.Timeout = 0 },
+		`timeout: -1s leaves clamd no time; write a time such as "2m"`:                                                func(o *Options) { o.Timeout = -time.Second },
+		`max_size: 0 is not the size of a message; write one from 1 to "4GiB", such as "25MiB"`:                       func(o *Options) { o.MaxSize = 0 },
+		`max_size: 4294967297 is not the size of a message; write one from 1 to "4GiB", such as "25MiB"`:              func(o *Options) { o.MaxSize = 1<<32 + 1 },
+		`oversize: "scan" is not what can become of a message; write "accept", "reject", "tempfail" or "quarantine"`:  func(o *Options) { o.Oversize = "scan" },
+		`infected: "accept" is not what can become of a message; write "reject", "discard", "quarantine" or "header"`: func(o *Options) { o.Infected = "accept" },
+	} {
+		o := Defaults
+		change(&o)
+		_, err := New(o)
+		var named interface{ Option() string }
+		if err == nil || err.Error() != want || !errors.As(err, &named) || named.Option() != want[:len(named.Option())] {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+}
+
+// The defaults are right, and a child can be made where there is no clamd.
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	if _, err := New(Defaults); err != nil {
+		t.Error(err)
+	}
+}
