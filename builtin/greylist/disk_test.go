@@ -148,7 +148,7 @@ func TestAFileThatIsDamagedInItsMiddle(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "greylist.db")
 	s := NewDisk(path, nil)
-	for i := range 2000 {
+	for i := range 300 {
 		mustCheck(t, s, numbered(i), time.Now())
 	}
 	if err := s.Close(); err != nil {
@@ -262,13 +262,18 @@ func TestTheLogBeginsAnew(t *testing.T) {
 		}
 		return info.Size()
 	}
-	n := 0
-	for ; n == 0 || logged() < logSize; n++ {
-		mustCheck(t, s, numbered(n), time.Now())
-	}
 	o, err := s.use(t.Context())
 	if err != nil {
 		t.Fatal(err)
+	}
+	const n = 100_000
+	if _, err := o.write(t.Context(), `INSERT INTO triplet WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+		SELECT '192.0.2.0/24', 'a rather long address ' || i || '@example.org', 'bob@example.net', 0, 0, 0, 1, ? FROM n`,
+		n, time.Now().Add(time.Hour).UnixMilli()); err != nil {
+		t.Fatal(err)
+	}
+	if size := logged(); size < logSize {
+		t.Fatalf("the log has only %d bytes", size)
 	}
 	for range 100 { // the keeper itself may do it, too
 		if s.checkpoint(t.Context(), o); logged() < logSize {

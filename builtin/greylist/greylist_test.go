@@ -21,13 +21,24 @@ import (
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
+// kept is a store that its child does not close.
+type kept struct{ Store }
+
+func (kept) Close() error { return nil }
+
+// The store is one for all children of the kit: to make hundreds of files would
+// take long.
 func TestRules(t *testing.T) {
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {
+			clock := &miltertest.Clock{}
+			store := k.make(t, clock)
+			defer store.Close()
+			mustCheck(t, store, someKey, clock.Now())
 			miltertest.ChildTest{
 				New: func() milterkit.Child {
 					o := Defaults
-					o.Store, o.Logger = k.make(t, &miltertest.Clock{}), discard()
+					o.Store, o.Clock, o.Logger = kept{store}, clock.Now, discard()
 					return mustNew(t, o)
 				},
 				Remembers: true,

@@ -21,7 +21,7 @@ const (
 	// maxLog how long it gets where there is never a moment without mail to begin
 	// it anew.
 	logSize = 8 << 20
-	maxLog  = 16 * logSize
+	maxLog  = 8 * logSize
 )
 
 // keep runs until the file is closed. It does not tell of errors: what is wrong

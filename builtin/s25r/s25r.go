@@ -75,6 +75,9 @@ func (r Rules) EndUser(s *milterkit.Session) (rule string, yes bool) {
 	if !addr.IsValid() || !addr.Unmap().Is4() && !r.IPv6 {
 		return "", false
 	}
+	if resolve := s.Macro("client_resolve"); resolve != "" && resolve != "OK" {
+		return r.Host("unknown") // Sendmail has a name, and does not vouch for it
+	}
 	return r.Host(s.Host)
 }
 

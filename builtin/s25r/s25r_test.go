@@ -103,6 +103,23 @@ func TestWhichClientsAreLookedAt(t *testing.T) {
 	}
 }
 
+// A name that Sendmail does not vouch for is none.
+func TestAForgedNameIsNone(t *testing.T) {
+	for resolve, want := range map[string]bool{"": false, "OK": false, "FORGED": true, "FAIL": true, "TEMP": true} {
+		d, err := milterkit.NewDispatcher()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := d.Walk(0)
+		w.Macros(milterkit.StageConnect, func(yield func(string, string) bool) { yield("{client_resolve}", resolve) })
+		w.Connect(t.Context(), "mail.example.com", milterkit.FamilyInet, "203.0.113.7", 25)
+		if rule, yes := Default.EndUser(w.Session()); yes != want || yes && rule != Default.Deny[0].Name {
+			t.Errorf("%s: %q, %v", resolve, rule, yes)
+		}
+		w.Close()
+	}
+}
+
 // asked reports whether a child with that condition is asked about a client.
 func asked(t *testing.T, rules Rules, host string, family milterkit.Family, addr string) (yes bool) {
 	t.Helper()
