@@ -24,6 +24,9 @@ type pair struct {
 	// read is what of a delivered message's header is compared.
 	read func(header string) []string
 
+	// same is what of it must be the same, without exception.
+	same func(header string) string
+
 	// text says that a refusal has the same text, too.
 	text bool
 
@@ -91,15 +94,19 @@ func TestParity(t *testing.T) {
 				}
 			}
 			daemons, ours := p.listeners()
-			theirs := b.answers(t, daemons.name, theDaemons, &p, sent)
-			got := b.answers(t, ours.name, ourChild, &p, sent)
+			theirs := b.outcomes(t, daemons.name, theDaemons, sent)
+			got := b.outcomes(t, ours.name, ourChild, sent)
 			known := p.known()
 			for i, s := range sent {
+				daemon, ours := p.answer(theirs[i]), p.answer(got[i])
 				d, listed := known[s.name]
 				if !listed {
-					d = difference{daemon: theirs[i], ours: theirs[i]}
+					d = difference{daemon: daemon, ours: daemon}
 				}
-				compareAnswers(t, s.name, theirs[i], got[i], d)
+				compareAnswers(t, s.name, daemon, ours, d)
+if a, b := p.scored(theirs[i]), p.scored(got[i]); a != b {
+					t.Errorf("%q: daemon: %s, ours: %s", s.name, a, b)
+				}
 				delete(known, s.name)
 			}
 			for name, d := range known {
@@ -131,6 +138,17 @@ const clients = 6
 // answers sends messages to one side of a pair, and returns what came of each.
 func (b *bench) answers(t *testing.T, chain string, r route, p *pair, sent []*specimen) []string {
 	t.Helper()
+	var answers []string
+	for _, o := range b.outcomes(t, chain, r, sent) {
+		answers = append(answers, p.answer(o))
+	}
+	return answers
+}
+
+// outcomes sends messages to one side of a pair, and waits until nothing more happens
+// to them.
+func (b *bench) outcomes(t *testing.T, chain string, r route, sent []*specimen) []*outcome {
+	t.Helper()
 	outcomes, errs := make([]*outcome, len(sent)), make([]error, len(sent))
 	var wg sync.WaitGroup
 	for n := range clients {
@@ -141,15 +159,13 @@ func (b *bench) answers(t *testing.T, chain string, r route, p *pair, sent []*sp
 		})
 	}
 	wg.Wait()
-	answers := make([]string, len(sent))
 	for i, o := range outcomes {
 		if errs[i] != nil {
 			t.Fatalf("%q: %v", sent[i].name, errs[i])
 		}
 		b.settle(t, chain, r, o)
-		answers[i] = p.answer(o)
 	}
-	return answers
+	return outcomes
 }
 
 // answer says what came of a message, and what of its header is compared.
@@ -169,16 +185,28 @@ func (p *pair) answer(o *outcome) string {
 	if len(o.mails) != 1 {
 		return fmt.Sprintf("%d messages taken", len(o.mails))
 	}
-	m := o.mails[0]
-	if len(m.copies) != 1 {
-		return string(m.fate)
-	}
-	header, _, _ := strings.Cut(string(m.copies[0].Content), "\n\n")
-	words := []string{string(m.fate)}
-	if p.read != nil {
-		words = append(words, p.read(header+"\n")...)
+	words := []string{string(o.mails[0].fate)}
+	if header := headerOf(o); p.read != nil && header != "" {
+		words = append(words, p.read(header)...)
 	}
 	return strings.Join(words, ", ")
+}
+
+// scored is what must be the same, of the pairs that have it.
+func (p *pair) scored(o *outcome) string {
+	if p.same == nil {
+		return ""
+	}
+	return p.same(headerOf(o))
+}
+
+// headerOf is the header of the copy that was delivered, "" where there is none.
+func headerOf(o *outcome) string {
+	if len(o.mails) != 1 || len(o.mails[0].copies) != 1 {
+		return ""
+	}
+	header, _, _ := strings.Cut(string(o.mails[0].copies[0].Content), "\n\n")
+	return header + "\n"
 }
 
 var status = regexp.MustCompile(`^[245]\d\d(?: [245]\.\d+\.\d+)?`)

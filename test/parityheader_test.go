@@ -42,12 +42,23 @@ func virusFields(header string) []string {
 	return append([]string{counted(header, "X-Virus-Scanned"), counted(header, "X-Virus-Status")}, fields(header, "X-Virus-Status")...)
 }
 
-var spamVerdict = regexp.MustCompile(`^(Yes|No), score=(-?[0-9.]+)`)
+// scores are SpamAssassin's score of a message, and the rules that make it. They tell
+// whether it was shown the same message.
+func scores(header string) string {
+	var list []string
+	for _, v := range fields(header, "X-Spam-Status") {
+		_, score, _ := strings.Cut(v, "score=")
+		score, _, _ = strings.Cut(score, " autolearn=")
+		list = append(list, strings.ReplaceAll(score, ", ", ","))
+	}
+	return fmt.Sprintf("%q", list)
+}
 
 func spamFields(header string) []string {
 	list := []string{counted(header, "X-Spam-Flag"), counted(header, "X-Spam-Status")}
 	for _, v := range fields(header, "X-Spam-Status") {
-		list = append(list, spamVerdict.FindString(v))
+		verdict, _, _ := strings.Cut(v, ",")
+		list = append(list, verdict)
 	}
 	return append(list, fields(header, "X-Spam-Flag")...)
 }

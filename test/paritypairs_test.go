@@ -33,7 +33,7 @@ func pairsOf(nameserver, clamd, spamd string) []pair {
 	senders := []string{"pyspf-milter, which refuses nothing", "opendkim", "opendmarc"}
 	return []pair{
 		{name: virusPair, replaces: []string{"clamav-milter"}, ours: children(virusPair), read: virusFields, text: true, messages: concerns(virusPair)},
-		{name: spamPair, replaces: []string{"spamass-milter"}, ours: children(spamPair), read: spamFields, text: true, messages: hasSpam},
+		{name: spamPair, replaces: []string{"spamass-milter"}, ours: children(spamPair), read: spamFields, same: scores, text: true, messages: hasSpam},
 		{name: dkimPair, replaces: []string{"opendkim"}, ours: children(dkimPair), read: resultsBy("dkim"), messages: concerns(dkimPair)},
 		{name: spfPair, replaces: []string{"pyspf-milter"}, ours: children(spfPair), read: resultsBy("spf"), messages: concerns(spfPair)},
 		{name: dmarcPair, replaces: senders, ours: children(dmarcPair), read: resultsBy("dmarc"), messages: concerns(dmarcPair)},
