@@ -104,7 +104,7 @@ func TestParity(t *testing.T) {
 					d = difference{daemon: daemon, ours: daemon}
 				}
 				compareAnswers(t, s.name, daemon, ours, d)
-if a, b := p.scored(theirs[i]), p.scored(got[i]); a != b {
+				if a, b := p.scored(theirs[i]), p.scored(got[i]); a != b {
 					t.Errorf("%q: daemon: %s, ours: %s", s.name, a, b)
 				}
 				delete(known, s.name)
