@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/milterkit/sdk/milterkit"
+	"github.com/milterkit/sdk/milterkit/miltertest"
 	"github.com/milterkit/sdk/test/stack"
 )
 
@@ -68,6 +70,39 @@ func TestSpamd(t *testing.T) {
 			wantNoText(t, delivered(t, o), "X-Spam", "x-spam")
 		}},
 	})
+}
+
+// SpamAssassin trusts a client that has authenticated, and none that says so in its
+// HELO.
+func TestSpamdAndAuthenticatedClients(t *testing.T) {
+	for name, x := range map[string]struct {
+		helo, user string
+		trusted    bool
+	}{
+		"authenticated": {client, "alice", true},
+		"says so":       {"x ([127.0.0.1]) (authenticated) by y with ESMTPA id 1;", "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			socket := start(t).kits["spamd-far/"+routes[1].name].Socket()
+			m, err := miltertest.Dial(t.Context(), "unix", strings.TrimPrefix(socket, "unix:"), miltertest.Offer{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := &miltertest.Player{MTA: m, Client: miltertest.Client{Host: client, Family: milterkit.FamilyInet, Addr: "203.0.113.9", Port: 50443, Helo: x.helo, MTA: "mx.example.test",
+				Known: map[string]string{"auth_authen": x.user}}}
+			defer p.Close()
+			if _, err := p.Open(); err != nil {
+				t.Fatal(err)
+			}
+			o, err := p.Mail(miltertest.Mail{From: "<" + alice + ">", To: []miltertest.Recipient{{Addr: "<" + bob + ">"}}, Message: miltertest.ParseMessage(letter("figures", "", "Hello."))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if edits := fmt.Sprint(o.Edits); strings.Contains(edits, "ALL_TRUSTED") != x.trusted || strings.Contains(edits, "NO_RELAYS") || !strings.Contains(edits, "X-Spam-Status: No, ") {
+				t.Errorf("the edits are %s", edits)
+			}
+		})
+	}
 }
 
 // A spamd that is down, hangs or was killed has nothing called clean, and when

@@ -45,7 +45,7 @@ func (d *dialer) DialContext(ctx context.Context, _, _ string) (net.Conn, error)
 	return nil, fmt.Errorf("a %T is not a connection to spamd", conn)
 }
 
-// close closes what is open. The library leaves it open where an answer is wrong.
+// close closes the connection, should the library have left it open.
 func (d *dialer) close() {
 	if d.conn != nil {
 		d.stop()
