@@ -27,8 +27,9 @@ import (
 // process that is killed loses nothing. The disk is told once a second, so that a
 // power cut loses a second at most, and no mail waits for the disk.
 type Disk struct {
-	path  string
-	clock func() time.Time
+	path    string
+	clock   func() time.Time
+	logSize int64
 
 	mu   sync.Mutex
 	open *opened // nil: it is not
@@ -56,7 +57,7 @@ func NewDisk(path string, clock func() time.Time) *Disk {
 	if clock == nil {
 		clock = time.Now
 	}
-	return &Disk{path: path, clock: clock}
+	return &Disk{path: path, clock: clock, logSize: logSize}
 }
 
 // version is that of the tables, which the file has as its user_version. The

@@ -17,11 +17,11 @@ const (
 	// expireTime is how much of a second is spent on that.
 	expireTime = 300 * time.Millisecond
 
-	// logSize is how long the log gets before it is moved into the database, and
-	// maxLog how long it gets where there is never a moment without mail to begin
-	// it anew.
-	logSize = 8 << 20
-	maxLog  = 8 * logSize
+	// logSize is how long the log gets before it is moved into the database. Where
+	// there is never a moment without mail to begin it anew, it gets patience times
+	// as long.
+	logSize  = 8 << 20
+	patience = 8
 )
 
 // keep runs until the file is closed. It does not tell of errors: what is wrong
@@ -89,11 +89,11 @@ func (o *opened) expire(ctx context.Context, now time.Time, most time.Duration) 
 // take the first page of it: it is made here, so that no check does.
 func (d *Disk) checkpoint(ctx context.Context, o *opened) {
 	info, err := os.Stat(d.path + "-wal")
-	if err != nil || info.Size() < logSize {
+	if err != nil || info.Size() < d.logSize {
 		return
 	}
 	o.rest.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
-	if info.Size() > maxLog {
+	if info.Size() > patience*d.logSize {
 		o.write(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
 	}
 	o.write(ctx, "INSERT OR REPLACE INTO kept (rowid, last) VALUES (1, ?)", d.clock().UnixMilli())
