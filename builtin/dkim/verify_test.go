@@ -392,6 +392,19 @@ func TestCutShortInTheBody(t *testing.T) {
 	}), text)
 }
 
+// A message is not read any more when time is up.
+func TestFeedEndsInTime(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	f := newFeed(ctx, []byte("A: b\r\n\r\n"), [][]byte{[]byte("Hello."), []byte("Bob.")})
+	if n, err := f.Read(make([]byte, 100)); n != 8 || err != nil {
+		t.Errorf("read %d, %v", n, err)
+	}
+	cancel()
+	if n, err := f.WriteTo(new(strings.Builder)); n != 0 || !errors.Is(err, context.Canceled) {
+		t.Errorf("written %d, %v", n, err)
+	}
+}
+
 // cancelAfter cancels when it has answered.
 type cancelAfter struct {
 	dns.Resolver
