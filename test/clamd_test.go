@@ -36,9 +36,9 @@ func (b *bench) addClamds() error {
 	b.clamds = clamds{b.root, port}
 	near, far := "unix:"+b.clamds.near().Addr(), fmt.Sprintf("inet:%d@127.0.0.1", port)
 	for name, address := range map[string]string{
-		"clamd-near": fmt.Sprintf("address = [%q]\ntimeout = \"2s\"\n", near),
-		"clamd-far":  fmt.Sprintf("address = [%q]\n", far),
-		"clamd-both": fmt.Sprintf("address = [%q, %q]\ntimeout = \"2s\"\n", near, far),
+		"clamd-near": fmt.Sprintf("addresses = [%q]\ntimeout = \"2s\"\n", near),
+		"clamd-far":  fmt.Sprintf("addresses = [%q]\n", far),
+		"clamd-both": fmt.Sprintf("addresses = [%q, %q]\ntimeout = \"2s\"\n", near, far),
 	} {
 		b.addChain(chain{name, []stack.Child{{Name: "clamd", Use: "clamd", Options: address}}}, routes[1])
 	}

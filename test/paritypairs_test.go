@@ -12,7 +12,7 @@ func pairsOf(nameserver, clamd, spamd string) []pair {
 	asking := fmt.Sprintf("nameserver = %q\n", nameserver)
 	named := fmt.Sprintf("authserv_id = %q\n", stack.AuthservID)
 	options := map[string]string{
-		virusPair: fmt.Sprintf("address = [%q]\n", "unix:"+clamd),
+		virusPair: fmt.Sprintf("addresses = [%q]\n", "unix:"+clamd),
 		spamPair:  fmt.Sprintf("addresses = [%q]\nmax_size = %q\nreject_score = 15.0\n", "unix:"+spamd, "500KiB"),
 		dkimPair:  asking + named,
 		spfPair:   asking + fmt.Sprintf("authserv_id = %q\n", spfID),

@@ -71,7 +71,7 @@ func (o *office) startChain() (milters, native []stack.Child, err error) {
 	}
 	native = []stack.Child{
 		{Name: "dkim", Use: "dkim-verify", Options: fmt.Sprintf("nameserver = %q\n", dns.Addr())},
-		{Name: "clamd", Use: "clamd", Options: fmt.Sprintf("address = [%q]\n", "unix:"+clamd.Addr())},
+		{Name: "clamd", Use: "clamd", Options: fmt.Sprintf("addresses = [%q]\n", "unix:"+clamd.Addr())},
 		{Name: "spamd", Use: "spamd", Options: fmt.Sprintf("addresses = [%q]\n", "unix:"+spamd.Addr())},
 	}
 	return milters, native, nil

@@ -59,7 +59,7 @@ func New(o Options) (milterkit.Child, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	addrs, err := peer.ParseAll(o.Address)
+	addrs, err := peer.ParseAll(o.Addresses)
 	if err != nil {
 		return nil, err
 	}

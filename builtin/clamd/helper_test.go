@@ -22,9 +22,9 @@ const letter = "From: <alice@example.org>\r\nSubject: hello\r\n\r\nHello Bob.\r\
 // options are those of a child that asks these clamds.
 func options(clamds ...*fake) Options {
 	o := Defaults
-	o.Address = nil
+	o.Addresses = nil
 	for _, f := range clamds {
-		o.Address = append(o.Address, f.addr())
+		o.Addresses = append(o.Addresses, f.addr())
 	}
 	o.Logger = slog.New(slog.DiscardHandler)
 	return o

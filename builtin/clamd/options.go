@@ -10,10 +10,10 @@ import (
 
 // Options are the settings of the child. Start from [Defaults].
 type Options struct {
-	// Address is where clamd listens, one or several: unix:PATH, inet:PORT@HOST or
+	// Addresses are where clamd listens, one or several: unix:PATH, inet:PORT@HOST or
 	// HOST:PORT. The first one that works is asked; one that has failed is tried
 	// after the others for half a minute.
-	Address []string
+	Addresses []string
 
 	// Timeout bounds the time that one clamd has for a message, connecting included,
 	// so that the next one has some left. Above zero.
@@ -51,13 +51,13 @@ type Options struct {
 
 // Defaults are the settings where nothing else is said.
 var Defaults = Options{
-	Address:  []string{"unix:/run/clamav/clamd.ctl"},
-	Timeout:  2 * time.Minute,
-	MaxSize:  25 << 20,
-	Oversize: "accept",
-	Infected: "reject",
-	Text:     "5.7.1 Infected with %v",
-	Headers:  true,
+	Addresses: []string{"unix:/run/clamav/clamd.ctl"},
+	Timeout:   2 * time.Minute,
+	MaxSize:   25 << 20,
+	Oversize:  "accept",
+	Infected:  "reject",
+	Text:      "5.7.1 Infected with %v",
+	Headers:   true,
 }
 
 // maxSize is the largest size that clamd.conf can have.
@@ -66,8 +66,8 @@ const maxSize = 1 << 32
 // Validate returns an error that names the option that is wrong, and says what
 // would be right.
 func (o Options) Validate() error {
-	if _, err := peer.ParseAll(o.Address); err != nil {
-		return optionError{"address", err.Error()}
+	if _, err := peer.ParseAll(o.Addresses); err != nil {
+		return optionError{"addresses", err.Error()}
 	}
 	switch o.Oversize {
 	case "accept", "reject", "tempfail", "quarantine":

@@ -10,8 +10,8 @@ import (
 func TestWrongOptions(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(*Options){
-		`address: there is no address; write unix:/PATH, inet:PORT@HOST or HOST:PORT`:                                 func(o *Options) { o.Address = nil },
-		`address: "clamd" is not the address of a server; write unix:/PATH, inet:PORT@HOST or HOST:PORT`:              func(o *Options) { o.Address = []string{"clamd"} },
+		`addresses: there is no address; write unix:/PATH, inet:PORT@HOST or HOST:PORT`:                               func(o *Options) { o.Addresses = nil },
+		`addresses: "clamd" is not the address of a server; write unix:/PATH, inet:PORT@HOST or HOST:PORT`:            func(o *Options) { o.Addresses = []string{"clamd"} },
 		`timeout: 0s leaves clamd no time; write a time such as "2m"`:                                                 func(o *Options) { o.Timeout = 0 },
 		`timeout: -1s leaves clamd no time; write a time such as "2m"`:                                                func(o *Options) { o.Timeout = -time.Second },
 		`max_size: 0 is not the size of a message; write one from 1 to "4GiB", such as "25MiB"`:                       func(o *Options) { o.MaxSize = 0 },
