@@ -32,9 +32,17 @@ type Disk struct {
 	logSize int64
 
 	mu   sync.Mutex
-	open *opened // nil: it is not
+	open *opening // nil: it is not
 	done bool
 	old  sync.WaitGroup // files that were damaged, until they are closed
+}
+
+// An opening is the file being opened: that may take longer than a call can wait,
+// where the disk is slow and the file is to be made.
+type opening struct {
+	done chan struct{} // closed when the rest is set
+	file *opened
+	err  error
 }
 
 // opened is a file that is in use. Checks have a connection of their own, so
@@ -95,20 +103,36 @@ func connect(path string) (*sql.DB, error) {
 // use returns the open file.
 func (d *Disk) use(ctx context.Context) (*opened, error) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	if d.done {
+		d.mu.Unlock()
 		return nil, fmt.Errorf("%s: %w", d.path, fs.ErrClosed)
 	}
-	if d.open != nil {
-		return d.open, nil
+	if d.open == nil {
+		d.open = &opening{done: make(chan struct{})}
+		go d.begin(d.open)
 	}
-	o, err := d.openFile(ctx)
+	o := d.open
+	d.mu.Unlock()
+	select {
+	case <-o.done:
+		return o.file, o.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%s: while it was being opened: %w", d.path, ctx.Err())
+	}
+}
+
+// begin opens the file. Where that fails the next call tries anew.
+func (d *Disk) begin(o *opening) {
+	file, err := d.openFile(context.Background())
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	defer close(o.done)
 	if err != nil {
-		return nil, d.explain(err)
+		o.err, d.open = d.explain(err), nil
+		return
 	}
-	d.open = o
-	go d.keep(o)
-	return o, nil
+	o.file = file
+	go d.keep(file)
 }
 
 func (d *Disk) openFile(ctx context.Context) (_ *opened, err error) {
@@ -183,7 +207,7 @@ func (d *Disk) failed(o *opened, err error) error {
 		switch e.Code() & 0xff {
 		case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY:
 			d.mu.Lock()
-			if d.open == o {
+			if d.open != nil && d.open.file == o {
 				d.open = nil
 				close(o.stop)
 				d.old.Go(func() { // calls under way end first
@@ -376,13 +400,21 @@ func (o *opened) forget(ctx context.Context, entries []Entry) (int, error) {
 func (d *Disk) Close() error {
 	d.mu.Lock()
 	o := d.open
-	d.open, d.done = nil, true
+	d.done = true
 	d.mu.Unlock()
 	defer d.old.Wait()
 	if o == nil {
 		return nil
 	}
-	close(o.stop)
-	<-o.ended
-	return o.close()
+	<-o.done
+	d.mu.Lock()
+	open := d.open == o && o.file != nil
+	d.open = nil
+	d.mu.Unlock()
+	if !open {
+		return nil
+	}
+	close(o.file.stop)
+	<-o.file.ended
+	return o.file.close()
 }

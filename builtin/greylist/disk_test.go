@@ -308,6 +308,29 @@ func TestDiskErrors(t *testing.T) {
 	}
 }
 
+// A file that takes long to open is opened all the same, for those who ask later,
+// and Close waits for it.
+func TestAFileThatIsSlowToOpen(t *testing.T) {
+	t.Parallel()
+	s := NewDisk(filepath.Join(t.TempDir(), "greylist.db"), nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 10 {
+		if _, err := s.use(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+	mustCheck(t, s, someKey, time.Now())
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	s = NewDisk(filepath.Join(t.TempDir(), "greylist.db"), nil)
+	s.use(ctx)
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // BenchmarkCheck looks up in a file of a million entries, while nothing expires,
 // and while everything does.
 func BenchmarkCheck(b *testing.B) {
