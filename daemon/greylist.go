@@ -32,6 +32,13 @@ func newGreylistCommand(all natives) *cobra.Command {
 while serve runs. Milters that share a file, or a Redis, have one memory.
 
 Started as root, it gives up root's rights as serve does.`,
+		Example: "  milterkit greylist list --state waiting",
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage("unknown command %q; there are list, allow, forget and stats", args[0])
+			}
+			return c.Help()
+		},
 	}
 	c.AddCommand(newGreylistList(all), newGreylistAllow(all), newGreylistForget(all), newGreylistStats(all))
 	return c
@@ -174,7 +181,7 @@ func newGreylistList(all natives) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list [WHAT...]",
 		Short: "List what is remembered",
-		Long:  "List what is remembered, or what is remembered about WHAT, one entry a line, in no\norder.\n\n" + selectionHelp,
+		Long:  "List what is remembered, or what is remembered about WHAT, one entry a line, in\nno order.\n\n" + selectionHelp,
 		Example: `  milterkit greylist list 203.0.113.7
   milterkit greylist list --state waiting alice@example.org`,
 	}
@@ -288,8 +295,8 @@ func newGreylistForget(all natives) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "forget WHAT...",
 		Short: "Forget entries",
-		Long: `Forget what is remembered about WHAT, or with --all everything, and tell how many
-entries that were. What is allowed is among it.
+		Long: `Forget what is remembered about WHAT, or with --all everything, and tell how
+many entries that were. What is allowed is among it.
 
 ` + selectionHelp,
 		Example: `  milterkit greylist forget alice@example.org

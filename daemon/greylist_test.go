@@ -192,6 +192,7 @@ func TestGreylistCommandErrors(t *testing.T) {
 	}{
 		{exitUsage, "is no client; write an address", []string{"allow", "-c", file, "a b"}},
 		{exitUsage, "requires at least 1 arg", []string{"allow", "-c", file}},
+		{exitUsage, `unknown command "lst"; there are list, allow, forget and stats`, []string{"lst"}},
 		{exitUsage, "forget wants either WHAT or --all", []string{"forget", "-c", file}},
 		{exitUsage, "forget wants either WHAT or --all", []string{"forget", "-c", file, "--all", "a@b"}},
 		{exitUsage, `--state "gone": there are waiting, passed and allowed`, []string{"list", "-c", file, "--state", "gone"}},

@@ -132,7 +132,7 @@ func TestExitStatus(t *testing.T) {
 }
 
 func TestHelpIsComplete(t *testing.T) {
-	for _, c := range newRootCommand("milterkit", nil).Commands() {
+	for _, c := range commandsOf(newRootCommand("milterkit", nil)) {
 		if c.Short == "" || c.Long == "" || c.Example == "" || c.RunE == nil {
 			t.Errorf("%s: short %q, long %q, example %q", c.Name(), c.Short, c.Long, c.Example)
 		}
