@@ -1,9 +1,6 @@
 package overlay
 
-import (
-	"fmt"
-	"slices"
-)
+import "fmt"
 
 // A Fork is one filter's private view of a header: the state of the header when
 // the fork was made, and the fork's own edits. It is used by one goroutine at a
@@ -14,10 +11,12 @@ type Fork struct {
 	generation uint64
 	merged     bool
 
-	view            // as this fork sees it now
-	ownIDs    bool  // view.ids is this fork's own and may be written to
-	ownFields bool  // view.fields is this fork's own and was not handed out since
-	made      int32 // new nodes so far
+	fields    gapped[Field] // as this fork sees them now
+	ids       gapped[int32] // the node of each position, the hidden one included; of none before the first edit
+	hidden    int           // the position of the hidden one in ids
+	ownIDs    bool          // ids is this fork's own and may be written to
+	ownFields bool          // fields is this fork's own and was not handed out since
+	made      int32         // new nodes so far
 
 	mark  mark   // zero: counts the empty name from the top, which is true as well
 	steps []step // the edits, for Merge
@@ -38,14 +37,15 @@ type step struct {
 // Fork returns a private view of h as it is now.
 func (h *Header) Fork() *Fork {
 	h.refresh()
-	return &Fork{of: h, generation: h.generation, view: h.now}
+	return &Fork{of: h, generation: h.generation, fields: gappedOf(h.now.fields), ids: gappedOf(h.now.ids), hidden: h.now.hidden}
 }
 
 // Fields returns the header as the fork's edits have left it, under the same
 // rules as [Header.Fields].
 func (f *Fork) Fields() []Field {
-	f.ownFields = false // from here on it belongs to the caller as well
-	return slices.Clip(f.fields)
+	flat := f.fields.flat()
+	f.fields, f.ownFields = gappedOf(flat), false // from here on it belongs to the caller as well
+	return flat
 }
 
 // Apply lays one edit on the view, as Postfix would: at once, and each edit on
@@ -74,8 +74,8 @@ func (f *Fork) Apply(e Edit) {
 func (f *Fork) add(e Edit) {
 	f.own()
 	field := e.field()
-	f.ids = append(f.ids, f.newID())
-	f.fields = append(f.fields, field)
+	f.ids.insert(f.ids.len(), f.newID())
+	f.fields.insert(f.fields.len(), field)
 	f.steps = append(f.steps, step{kind: Add, field: field})
 }
 
@@ -85,18 +85,18 @@ func (f *Fork) add(e Edit) {
 func (f *Fork) insert(e Edit) {
 	f.own()
 	at := max(e.Index, 0)
-	if at >= len(f.ids) {
+	if at >= f.ids.len() {
 		f.add(e) // the end moves when another fork adds, so this is no place behind a node
 		return
 	}
 	prev := int32(top)
 	if at > 0 {
-		prev = f.ids[at-1]
+		prev = *f.ids.at(at - 1)
 	}
 	field := e.field()
 	f.mark = mark{} // the new field may stand before it
-	f.fields = slices.Insert(f.fields, f.seen(at), field)
-	f.ids = slices.Insert(f.ids, at, f.newID())
+	f.fields.insert(f.seen(at), field)
+	f.ids.insert(at, f.newID())
 	if at <= f.hidden {
 		f.hidden++
 	}
@@ -112,8 +112,8 @@ func (f *Fork) change(e Edit) {
 	}
 	f.own()
 	field := e.field()
-	f.fields[i] = field
-	f.steps = append(f.steps, step{kind: Change, id: f.ids[f.position(i)], field: field})
+	*f.fields.at(i) = field
+	f.steps = append(f.steps, step{kind: Change, id: *f.ids.at(f.position(i)), field: field})
 }
 
 // remove takes a field out of the fork's view, so that it does not count any more.
@@ -125,9 +125,9 @@ func (f *Fork) remove(e Edit) {
 	}
 	f.own()
 	at := f.position(i)
-	f.steps = append(f.steps, step{kind: Delete, id: f.ids[at]})
-	f.fields = slices.Delete(f.fields, i, i+1)
-	f.ids = slices.Delete(f.ids, at, at+1)
+	f.steps = append(f.steps, step{kind: Delete, id: *f.ids.at(at)})
+	f.fields.remove(i)
+	f.ids.remove(at)
 	if at < f.hidden {
 		f.hidden--
 	}
@@ -140,23 +140,24 @@ func (f *Fork) own() {
 	// growing the slices at once.
 	const room = 8
 	if !f.ownFields {
-		f.fields = append(make([]Field, 0, len(f.fields)+room), f.fields...)
+		f.fields.own(room)
 		f.ownFields = true
 	}
 	if f.ownIDs {
 		return
 	}
 	f.ownIDs = true
-	ids := make([]int32, 0, len(f.fields)+1+room) // 1: the hidden one
-	if f.ids != nil {
-		f.ids = append(ids, f.ids...)
+	if f.ids.len() > 0 {
+		f.ids.own(room)
 		return
 	}
 	// The header was never edited, so its nodes are in the order of their numbers.
-	for i := range len(f.fields) + 1 {
-		ids = append(ids, int32(hidden+i))
+	n := f.fields.len() + 1 // 1: the hidden one
+	ids := make([]int32, n+room)
+	for i := range n {
+		ids[i] = int32(hidden + i)
 	}
-	f.ids = ids
+	f.ids = gapped[int32]{ids, n, n + room}
 }
 
 // newID returns a number for a new node: see step.id.
@@ -166,16 +167,16 @@ func (f *Fork) newID() int32 {
 }
 
 // position returns where in ids the field stands that is number i of fields.
-func (v *view) position(i int) int {
-	if i >= v.hidden {
+func (f *Fork) position(i int) int {
+	if i >= f.hidden {
 		return i + 1
 	}
 	return i
 }
 
 // seen returns where in fields something goes that is put at position at of ids.
-func (v *view) seen(at int) int {
-	if at > v.hidden {
+func (f *Fork) seen(at int) int {
+	if at > f.hidden {
 		return at - 1
 	}
 	return at
@@ -201,12 +202,12 @@ func (f *Fork) find(name string, index int) int {
 	m := &f.mark
 	for m.count > before {
 		m.at--
-		if SameName(f.fields[m.at].Name, name) {
+		if SameName(f.fields.at(m.at).Name, name) {
 			m.count--
 		}
 	}
-	for ; m.at < len(f.fields); m.at++ {
-		if !SameName(f.fields[m.at].Name, name) {
+	for ; m.at < f.fields.len(); m.at++ {
+		if !SameName(f.fields.at(m.at).Name, name) {
 			continue
 		}
 		if m.count == before {
