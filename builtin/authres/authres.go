@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/milterkit/sdk/builtin/internal/fieldname"
 	"github.com/milterkit/sdk/milterkit"
 )
 
@@ -60,7 +61,7 @@ func RemoveForged(m *milterkit.Message, e *milterkit.Edits, id string) {
 	var forged []int // of the fields of that name, from 1
 	n := 0
 	for _, f := range m.Header() {
-		if !strings.EqualFold(string(f.Name), FieldName) {
+		if !fieldname.Is(f, FieldName) {
 			continue
 		}
 		if n++; !f.Added && Claims(string(f.Value), id) {
@@ -77,7 +78,7 @@ func RemoveForged(m *milterkit.Message, e *milterkit.Edits, id string) {
 func Added(m *milterkit.Message, id, method string) []Result {
 	var list []Result
 	for _, f := range m.Header() {
-		if !f.Added || !strings.EqualFold(string(f.Name), FieldName) {
+		if !f.Added || !fieldname.Is(f, FieldName) {
 			continue
 		}
 		of, results, err := Parse(string(f.Value))

@@ -83,6 +83,20 @@ func TestRemoveForged(t *testing.T) {
 		{"mx.example.org.evil.example; dkim=pass", true},
 		{"evil.example; x=y mx.example.org", true},
 		{"", true},
+		{"mx.(x)example.org; dkim=pass", false},
+		{"mx.example.org\x0b; dkim=pass", false},
+		{"mx.exa\x00mple.org; dkim=pass", false},
+		{"mx.example.org\xa0; dkim=pass", false},
+		{"mx.example.org\u00a0; dkim=pass", false},
+		{"mx\u200b.example.org; dkim=pass", false},
+		{"mx\\.example.org; dkim=pass", false},
+		{"<mx.example.org>; dkim=pass", false},
+		{"mx.example.org, x; dkim=pass", false},
+		{"mx.example.org: dkim=pass", false},
+		{"mx.example.org=1; dkim=pass", false},
+		{"; (x) ; mx.example.org; dkim=pass", false},
+		{"=?utf-8?q?mx=2Eexample=2Eorg?=; dkim=pass", false},
+		{"=?utf-8?q?mx.example.org=3B?= dkim=pass", false},
 	}
 	adds := milterkit.OnMessage("adds", func(_ context.Context, _ *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
 		e.InsertHeader(0, FieldName, Format("mx.example.org", []Result{{Method: "spf", Value: "pass"}}))
@@ -121,6 +135,31 @@ func TestRemoveForged(t *testing.T) {
 	}
 	if header, _, _ := strings.Cut(got.String(), "\r\n\r\n"); header+"\r\n" != want.String() {
 		t.Errorf("got\n%s\nwant\n%s", header, want.String())
+	}
+}
+
+// A field whose name looks like ours, but for a letter that is not ASCII, is another
+// one, and does not hide those behind it.
+func TestForgedBehindAnotherName(t *testing.T) {
+	removes := milterkit.OnMessage("removes", func(_ context.Context, m *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
+		RemoveForged(m, e, "mx.example.org")
+		return milterkit.Continue
+	})
+	d, err := milterkit.NewDispatcher(milterkit.Slot{Child: removes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := d.Walk(milterkit.AllActions)
+	defer w.Close()
+	w.Mail(t.Context(), milterkit.NewAddress("<a@b>"))
+	w.Rcpt(t.Context(), milterkit.NewAddress("<c@d>"))
+	var got strings.Builder
+	text := "Authentication-Re\u017fults: mx.example.org; x=y\r\nAuthentication-Results: mx.example.org; dkim=pass\r\n\r\nbody\r\n"
+	if err := w.Message(t.Context(), []byte(text)).WriteMessage(&got, ""); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(got.String(), "dkim=pass") {
+		t.Errorf("what is forged stays:\n%s", &got)
 	}
 }
 

@@ -3,6 +3,10 @@ package authres
 import (
 	"errors"
 	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/milterkit/sdk/milterkit/mime"
 )
 
 // Parse returns the authserv-id and the results of a field's value. It is as lenient
@@ -185,18 +189,48 @@ func pairs(tokens []token) []pair {
 
 // Claims reports whether a value claims to be of id: by its authserv-id, or, where it
 // cannot be parsed, by having id anywhere in it. A reader might see more in it than a
-// parser does.
+// parser does: so signs that belong to no name do not count, nor where the comments
+// stand, and encoded words are decoded.
 func Claims(value, id string) bool {
-	same := func(s string) bool { return strings.EqualFold(strings.TrimSuffix(s, "."), strings.TrimSuffix(id, ".")) }
+	return claims(value, id) || strings.Contains(value, "=?") && claims(mime.Decode([]byte(value)), id)
+}
+
+func claims(value, id string) bool {
 	parts, err := split(value)
 	if err != nil {
 		return strings.Contains(strings.ToLower(value), strings.ToLower(id))
 	}
-	for _, t := range parts[0] {
-		name, _, _ := strings.Cut(t.text, "/")
-		if same(t.text) || same(name) {
+	id = bare(id)
+	var first []token // the first part that is not empty
+	for _, tokens := range parts {
+		if first = withoutComments(tokens); len(first) > 0 {
+			break
+		}
+	}
+	var whole strings.Builder
+	for _, t := range first {
+		whole.WriteString(t.text)
+		end := strings.IndexAny(t.text, "/,:=") // before its version, or what else does not belong there
+		if bare(t.text) == id || end >= 0 && bare(t.text[:end]) == id {
 			return true
 		}
 	}
-	return false
+	return bare(whole.String()) == id
+}
+
+// bare is a name without what no name has, in small letters and without dots around it.
+func bare(name string) string {
+	return strings.Trim(strings.Map(func(r rune) rune {
+		switch {
+		case 'A' <= r && r <= 'Z':
+			return r + 'a' - 'A'
+		case r == utf8.RuneError, r >= utf8.RuneSelf && !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r):
+			return -1
+		case r >= utf8.RuneSelf:
+			return unicode.ToLower(r)
+		case 'a' <= r && r <= 'z', '0' <= r && r <= '9', strings.ContainsRune(".-_/:", r):
+			return r
+		}
+		return -1
+	}, name), ".")
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/milterkit/sdk/builtin/internal/fieldname"
 	"github.com/milterkit/sdk/milterkit"
 )
 
@@ -14,7 +15,7 @@ import (
 func authors(m *milterkit.Message) []string {
 	var list []string
 	for _, f := range m.Header() {
-		if !strings.EqualFold(string(f.Name), "From") {
+		if !fieldname.Is(f, "From") {
 			continue
 		}
 		for _, addr := range addresses(string(f.Value)) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/milterkit/sdk/builtin/internal/domain"
+	"github.com/milterkit/sdk/builtin/internal/fieldname"
 	"github.com/milterkit/sdk/milterkit"
 )
 
@@ -16,7 +17,7 @@ import (
 func author(m *milterkit.Message) (string, error) {
 	fields, found := 0, ""
 	for _, f := range m.Header() {
-		if !strings.EqualFold(string(f.Name), "From") {
+		if !fieldname.Is(f, "From") {
 			continue
 		}
 		if fields++; fields > 1 {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/milterkit/sdk/builtin/internal/fieldname"
 	"github.com/milterkit/sdk/milterkit"
 	"github.com/milterkit/sdk/milterkit/mime"
 )
@@ -23,7 +24,7 @@ var ours = []string{fieldFlag, fieldScore, fieldLevel, fieldStatus, "X-Spam-Repo
 
 func isOurs(name []byte) bool {
 	for _, o := range ours {
-		if strings.EqualFold(o, string(name)) {
+		if fieldname.Same(name, o) {
 			return true
 		}
 	}
@@ -45,7 +46,7 @@ func write(m *milterkit.Message, e *milterkit.Edits, fields []field) {
 		var gone []int
 		nth := 0
 		for _, f := range m.Header() {
-			if strings.EqualFold(name, string(f.Name)) {
+			if fieldname.Is(f, name) {
 				if nth++; anew || !f.Added {
 					gone = append(gone, nth)
 				}
@@ -128,7 +129,7 @@ func markSubject(m *milterkit.Message, e *milterkit.Edits, mark string) {
 	mark = strings.TrimSpace(mark)
 	nth := 0
 	for _, f := range m.Header() {
-		if !strings.EqualFold("Subject", string(f.Name)) {
+		if !fieldname.Is(f, "Subject") {
 			continue
 		}
 		nth++
