@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/milterkit/sdk/builtin/internal/fieldname"
 	"github.com/milterkit/sdk/milterkit"
 )
 
@@ -28,7 +29,7 @@ func newEditor(m *milterkit.Message, e *milterkit.Edits) *editor {
 	for _, f := range m.Header() {
 		d.count++
 		// A mark that came with the message is forged.
-		if strings.EqualFold(string(f.Name), spamField) {
+		if fieldname.Is(f, spamField) {
 			if nth++; !f.Added {
 				d.remove(spamField, nth)
 			}
@@ -86,7 +87,7 @@ func (d *editor) asItCame(addr string) string {
 func (d *editor) removeNth(name string, n int) {
 	there := 0
 	for _, f := range d.m.Header() {
-		if strings.EqualFold(string(f.Name), name) {
+		if fieldname.Is(f, name) {
 			there++
 		}
 	}
@@ -105,9 +106,7 @@ func (d *editor) removeNth(name string, n int) {
 
 func (d *editor) remove(name string, nth int) {
 	key := strings.ToLower(name)
-	if !slices.Contains(d.gone[key], nth) {
-		d.gone[key] = append(d.gone[key], nth)
-	}
+	d.gone[key] = append(d.gone[key], nth)
 }
 
 // removeAll removes what is noted, of each name from the last to the first.
@@ -115,6 +114,7 @@ func (d *editor) removeAll() {
 	for _, name := range slices.Sorted(maps.Keys(d.gone)) {
 		list := d.gone[name]
 		slices.Sort(list)
+		list = slices.Compact(list) // noted twice, it goes once
 		for _, nth := range slices.Backward(list) {
 			d.e.DeleteHeader(name, nth)
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/milterkit/sdk/milterkit"
 	"github.com/milterkit/sdk/milterkit/miltertest"
@@ -132,6 +133,36 @@ func TestPlaceFromTheEnd(t *testing.T) {
 		if !strings.Contains(s.text, want) {
 			t.Errorf("order %d: want %q in\n%s", order, want, s.text)
 		}
+	}
+}
+
+// A field whose name looks like that of a mark does not hide the mark behind it.
+func TestForgedMarkBehindAnotherName(t *testing.T) {
+	o := options(startFake(t, clean))
+	if s := send(t, o, mail{text: letterOf("X-\u017fpam: x\r\nX-Spam: No\r\n")}); strings.Contains(s.text, "X-Spam: No") {
+		t.Errorf("the forged mark stays in\n%s", s.text)
+	}
+}
+
+// A header that is full of marks takes no time: without care it is seconds.
+func TestManyForgedMarks(t *testing.T) {
+	var took time.Duration
+	d, err := milterkit.NewDispatcher(milterkit.Slot{Child: milterkit.OnMessage("many", func(_ context.Context, m *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
+		began := time.Now()
+		newEditor(m, e).removeAll()
+		took = time.Since(began)
+		return milterkit.TempFail("")
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := d.Walk(milterkit.AllActions)
+	defer w.Close()
+	w.Mail(t.Context(), milterkit.NewAddress("<alice@example.com>"))
+	w.Rcpt(t.Context(), milterkit.NewAddress("<bob@example.org>"))
+	w.Message(t.Context(), []byte(strings.Repeat("X-Spam:\r\n", 110000)+"\r\nHello\r\n"))
+	if took == 0 || took > 2*time.Second {
+		t.Errorf("removing them took %v", took)
 	}
 }
 
