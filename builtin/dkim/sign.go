@@ -222,9 +222,13 @@ func (s *signer) identities(m *milterkit.Message) (ids []identity, why string, e
 
 // hasSigned reports whether a signature that would be made is there already, and good:
 // the message has come by before. One that is not good does not count, as the message
-// was changed since.
+// was changed since. Who sends many that look like ours gets one more.
 func (s *signer) hasSigned(ctx context.Context, m *milterkit.Message, id identity, bodyHash string) bool {
+	looked := 0
 	for i, f := range m.Header() {
+		if looked == DefaultMaxSignatures {
+			break
+		}
 		if !isSignature(f) {
 			continue
 		}
@@ -232,6 +236,7 @@ func (s *signer) hasSigned(ctx context.Context, m *milterkit.Message, id identit
 		if fault != nil || sig.body != bodyHash || !strings.EqualFold(sig.domain, id.domain) || sig.selector != id.selector || sig.algorithm != id.algorithm() {
 			continue
 		}
+		looked++
 		own := &Verifier{Clock: s.Clock, Resolver: published(id)}
 		if own.verify(ctx, m, i).Value == Pass {
 			return true

@@ -341,6 +341,24 @@ func TestSigningOddMailTakesNoTime(t *testing.T) {
 	}
 }
 
+// Signatures that look like ours, and are not, take no time however many there are:
+// the message is signed anew.
+func TestManySignaturesLikeOurs(t *testing.T) {
+	text := signed(t, signWith(t, "rsa"), letter(strings.Repeat("Hello there.\r\n", 600000)))
+	field, rest, _ := strings.Cut(text, "\r\nFrom:")
+	at := strings.LastIndex(field, "b=") + 4
+	forged := field[:at] + "AAAA" + field[at+4:] + "\r\n"
+	o := signWith(t, "rsa")
+	began := time.Now()
+	out := signed(t, o, strings.Repeat(forged, 500)+"From:"+rest)
+	if took := time.Since(began); took > limit {
+		t.Errorf("signing took %v", took)
+	}
+	if n := strings.Count(out[:1<<20], FieldName+":"); n != 501 {
+		t.Errorf("%d signatures", n)
+	}
+}
+
 // A header with more fields than can be signed is not signed, and whether the message
 // goes out is up to the slot.
 func TestTooManyFields(t *testing.T) {

@@ -242,8 +242,9 @@ func (k *keyLookup) lookup(string) ([]string, error) {
 	}
 	record := strings.ReplaceAll(texts[0], "\t", " ") // the library knows no tabs
 	key, err := parseRecord(record)
-	if err != nil {
-		return []string{record}, nil // the library says it
+	if err != nil { // the library might take it, and what it has would not have been looked at
+		k.fault = faultf(PermError, "%v", err)
+		return nil, err
 	}
 	k.public, k.bits, k.testing, k.strict = key.public, key.bits, key.flag("y"), key.flag("s")
 	switch {

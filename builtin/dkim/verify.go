@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -79,7 +80,8 @@ func NewVerify(o VerifyOptions) (milterkit.Child, error) {
 	}
 	policies := make(map[string]string, len(o.Policies))
 	for domain, what := range o.Policies {
-		policies[strings.ToLower(domain)] = what
+		policies[strings.ToLower(domain)] = what // where From is not clear it is looked for as it is
+		policies[asciiName(domain)] = what
 	}
 	o.Policies = policies
 	v := &Verifier{MaxSignatures: o.MaxSignatures, Resolver: o.Resolver, Clock: o.Clock}
@@ -109,13 +111,23 @@ func Results(list []Verification) []authres.Result {
 }
 
 // decide does what the policies of the authors' domains say, the strictest of them.
+// Where it is not clear who the author is, those count too whose domain From has in it.
 func (o *VerifyOptions) decide(m *milterkit.Message, e *milterkit.Edits, list []Verification) milterkit.Verdict {
 	if len(o.Policies) == 0 {
 		return milterkit.Continue
 	}
 	order := []string{action.None, action.Quarantine, action.TempFail, action.Reject}
 	worst, of := 0, ""
-	domains := authorDomains(m)
+	author := authorshipOf(m)
+	if author.fields > 1 {
+		list = nil // nobody knows which of them was signed, and which one is shown
+	}
+	domains := author.domains
+	for _, domain := range slices.Sorted(maps.Keys(o.Policies)) {
+		if author.unclear != "" && strings.Contains(author.unclear, domain) {
+			domains = append(domains, domain) // which a reader might be shown
+		}
+	}
 	if len(domains) == 0 {
 		domains = []string{""} // nobody's, for which "*" stands
 	}

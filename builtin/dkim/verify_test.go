@@ -80,6 +80,8 @@ func TestResults(t *testing.T) {
 		"short": {TXT: []string{recordText(short)}}, "huge": {TXT: []string{hugeRecord()}}, "tabs": {TXT: []string{strings.ReplaceAll(rsaText, "; ", ";\t")}},
 		"sha1only": {TXT: []string{rsaText + "; h=sha1"}}, "tls": {TXT: []string{rsaText + "; s=tlsrpt"}}, "v2": {TXT: []string{"v=DKIM2; p=x"}},
 		"other": {TXT: []string{recordOf(t, otherKey())}},
+		// What is no tag is one for the library, and what else is in the record counts there.
+		"hugeodd": {TXT: []string{hugeRecord() + "; x-y=1"}}, "strictodd": {TXT: []string{rsaText + "; t=s; x-y=1"}},
 	} {
 		z[name+"._domainkey.example.org"] = r
 	}
@@ -105,7 +107,7 @@ func TestResults(t *testing.T) {
 		{"d=example.org; s=rsa; bh=", Neutral, "twice"},
 		{"d=example.org; s=none", PermError, "no key for signature"},
 		{"d=example.org; s=revoked", PermError, "revoked"},
-		{"d=example.org; s=garbage", PermError, "syntax"},
+		{"d=example.org; s=garbage", PermError, "base64"},
 		{"d=example.org; s=two", PermError, "multiple TXT records"},
 		{"d=example.org; s=v2", PermError, "version"},
 		{"d=example.org; s=sha1only", PermError, "hash"},
@@ -113,6 +115,8 @@ func TestResults(t *testing.T) {
 		{"d=example.org; s=servfail", TempError, "key unavailable"},
 		{"d=example.org; s=short", Policy, "too weak"},
 		{"d=example.org; s=huge", Policy, "takes too long"},
+		{"d=example.org; s=hugeodd", PermError, "no tag"},
+		{"d=example.org; s=strictodd; i=joe@mail.example.org", PermError, "no tag"},
 		{"d=example.org; s=rsa; l=3", Policy, "l="},
 		{"d=example.org; s=rsa; a=rsa-sha1", Policy, "SHA-1"},
 		{"d=example.org; s=rsa; a=dsa-sha256", PermError, "inappropriate key algorithm"},
@@ -246,6 +250,13 @@ func TestPolicies(t *testing.T) {
 		{"no author", from(unsigned, ""), map[string]string{"*": "reject"}, "reject 550 5.7.22 no good DKIM signature of the author's domain"},
 		{"the worst of two authors", from(unsigned, "a@example.com, b@example.org"), map[string]string{"example.com": "tempfail", "example.org": "reject"},
 			"reject 550 5.7.22 no good DKIM signature of example.org"},
+		{"an author's domain in other signs", from(unsigned, "alice@example\u3002org"), reject, "reject 550 5.7.22 no good DKIM signature of example.org"},
+		{"a policy in other signs", from(unsigned, "alice@xn--bcher-kva.example"), map[string]string{"Bücher.example": "reject"},
+			"reject 550 5.7.22 no good DKIM signature of xn--bcher-kva.example"},
+		{"a second From above", "From: The chief <chief@example.org>\r\n" + good, reject, "reject 550 5.7.22 no good DKIM signature of example.org"},
+		{"a second From below", strings.Replace(good, "To:", "From: The chief <chief@example.org>\r\nTo:", 1), reject,
+			"reject 550 5.7.22 no good DKIM signature of example.org"},
+		{"two From fields, of others", from("From: a@example.com\r\n"+unsigned, "b@example.net"), reject, "continue"},
 		{"an author that is hard to read", from(unsigned, `"x" y@z <b@example.org>`), reject, "reject 550 5.7.22 no good DKIM signature of example.org"},
 	} {
 		o, _ := outside.through(t, newVerify(t, VerifyOptions{MaxSignatures: 5, Policies: c.policies, Resolver: &miltertest.Resolver{Zone: z}}), c.text)
@@ -265,6 +276,27 @@ func TestPolicies(t *testing.T) {
 	o, _ := p.through(t, newVerify(t, VerifyOptions{MaxSignatures: 5, Policies: map[string]string{"*": "quarantine"}}), unsigned)
 	if o.Verdict.Kind() != milterkit.KindTempFail {
 		t.Errorf("an MTA that cannot hold mail is told %v", o.Verdict)
+	}
+}
+
+// An author that cannot be made out may be of any domain that From has in it: there is
+// no way past the policy of one that readers would show.
+func TestPoliciesOfUnclearAuthors(t *testing.T) {
+	for _, author := range []string{
+		"alice@example.org (Alice", `alice@example.org "`, "Alice <alice@example.org", "alice@example.org;", "alice@example.org\x00",
+		"a@b@example.org", "Alice alice@ExamPLE.ORG.", "alice@(x)example.org", "alice@exam\r\n ple.org (", "alice@mail.example.org (",
+		"=?utf-8?q?alice=40example.org?=", "=?utf-8?q?alice=40example?=.org (", "<alice@example.org> <x@example.com>", "alice@example\u3002org (",
+		`"` + strings.Repeat("x", maxFrom) + `" <alice@example.org>`,
+	} {
+		text := strings.Replace(letter("Hello.\r\n"), "Alice <alice@example.org>", author, 1)
+		child := newVerify(t, VerifyOptions{MaxSignatures: 5, Policies: map[string]string{"example.org": "reject", "example.net": "quarantine"}})
+		if o, _ := outside.through(t, child, text); o.Verdict.Kind() != milterkit.KindReject {
+			t.Errorf("From: %.60q: %v", author, o.Verdict)
+		}
+		other := strings.NewReplacer("exam", "exom", "Exam", "Exom").Replace(text)
+		if o, _ := outside.through(t, child, other); o.Verdict != milterkit.Continue {
+			t.Errorf("From, of another domain, like %.60q: %v", author, o.Verdict)
+		}
 	}
 }
 
