@@ -2,6 +2,7 @@ package dns
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -49,17 +50,25 @@ var _ Resolver = (*Cache)(nil)
 
 // LookupTXT returns the TXT records of a name. The strings of each are joined.
 func (c *Cache) LookupTXT(ctx context.Context, name string) ([]string, error) {
-	return ask(ctx, c, question{"TXT", rooted(name)}, Resolver.LookupTXT, func(list []string) (n int) {
-		for _, text := range list {
-			n += len(text) + 16
-		}
-		return n
-	})
+	return ask(ctx, c, question{"TXT", rooted(name)}, Resolver.LookupTXT, sizeOf)
+}
+
+// sizeOf is about how much memory texts take.
+func sizeOf(list []string) (n int) {
+	for _, text := range list {
+		n += len(text) + 16
+	}
+	return n
 }
 
 // LookupMX returns the MX records of a name, by preference.
 func (c *Cache) LookupMX(ctx context.Context, name string) ([]*net.MX, error) {
-	return ask(ctx, c, question{"MX", rooted(name)}, Resolver.LookupMX, func(list []*net.MX) int { return 64 * len(list) })
+	return ask(ctx, c, question{"MX", rooted(name)}, Resolver.LookupMX, func(list []*net.MX) (n int) {
+		for _, mx := range list {
+			n += len(mx.Host) + 64
+		}
+		return n
+	})
 }
 
 // LookupIPAddr returns the addresses of a host.
@@ -69,7 +78,7 @@ func (c *Cache) LookupIPAddr(ctx context.Context, host string) ([]net.IPAddr, er
 
 // LookupAddr returns the names of an address.
 func (c *Cache) LookupAddr(ctx context.Context, addr string) ([]string, error) {
-	return ask(ctx, c, question{"PTR", addr}, Resolver.LookupAddr, func(list []string) int { return 64 * len(list) })
+	return ask(ctx, c, question{"PTR", addr}, Resolver.LookupAddr, sizeOf)
 }
 
 // rooted makes a name one that the search list of resolv.conf does not apply to.
@@ -84,7 +93,7 @@ func ask[T any](ctx context.Context, c *Cache, q question, lookup func(Resolver,
 		go func() {
 			ctx, cancel := context.WithTimeout(context.Background(), positive(c.Timeout, DefaultTimeout))
 			defer cancel()
-			records, err := lookup(c.resolver(), ctx, q.name)
+			records, err := caught(func() ([]T, error) { return lookup(c.resolver(), ctx, q.name) })
 			c.learn(q, a, records, err, len(q.name)+size(records)+200)
 		}()
 	}
@@ -95,6 +104,17 @@ func ask[T any](ctx context.Context, c *Cache, q question, lookup func(Resolver,
 	case <-ctx.Done():
 		return nil, &net.DNSError{Err: ctx.Err().Error(), Name: q.name, IsTimeout: true, IsTemporary: true}
 	}
+}
+
+// caught makes an error of a panic: on this goroutine it would be the end of the
+// process, and those who wait for the answer would wait for nothing.
+func caught[T any](lookup func() ([]T, error)) (records []T, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			records, err = nil, fmt.Errorf("the resolver panicked: %v", p)
+		}
+	}()
+	return lookup()
 }
 
 func (c *Cache) resolver() Resolver {

@@ -120,6 +120,38 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
+// Long names of mail servers and hosts count.
+func TestMemoryOfNamesIsBounded(t *testing.T) {
+	long := strings.Repeat("x", 250)
+	zone := map[string]miltertest.Records{}
+	for i := range 1000 {
+		zone[fmt.Sprintf("%d.example.org", i)] = miltertest.Records{MX: []net.MX{{Host: long}, {Host: long}, {Host: long}, {Host: long}}}
+		zone[fmt.Sprintf("192.0.2.%d", i)] = miltertest.Records{PTR: []string{long, long, long, long}}
+	}
+	c := &Cache{Resolver: &miltertest.Resolver{Zone: zone}, MaxBytes: 100_000}
+	for i := range 1000 {
+		c.LookupMX(ctx, fmt.Sprintf("%d.example.org", i))
+		c.LookupAddr(ctx, fmt.Sprintf("192.0.2.%d", i))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.young) + len(c.old); n > 100 || n == 0 {
+		t.Errorf("%d answers of a kilobyte are kept", n)
+	}
+}
+
+// A resolver that panics has not answered: it does not take the process with it.
+func TestPanicIsAnError(t *testing.T) {
+	c := &Cache{Resolver: panicking{}}
+	if list, err := c.LookupTXT(ctx, "example.org"); err == nil || NotFound(err) || !strings.Contains(err.Error(), "panicked: no") {
+		t.Errorf("got %q, %v", list, err)
+	}
+}
+
+type panicking struct{ slow }
+
+func (panicking) LookupTXT(context.Context, string) ([]string, error) { panic("no") }
+
 // All who name one server share its answers.
 func TestShared(t *testing.T) {
 	a, b := netip.MustParseAddrPort("192.0.2.1:53"), netip.MustParseAddrPort("192.0.2.2:53")
