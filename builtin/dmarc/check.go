@@ -21,10 +21,13 @@ type checker struct {
 
 // message checks a message, adds what was found, and does what is due.
 func (c *checker) message(ctx context.Context, m *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
+	id := authres.ID(c.options.AuthservID, m.Session)
 	if _, outside := action.Outside(m.Session, c.options.Skip); !outside {
+		if m.AuthUser() != "" { // nobody of ours has said anything yet
+			authres.RemoveForged(m, e, id)
+		}
 		return milterkit.Continue
 	}
-	id := authres.ID(c.options.AuthservID, m.Session)
 	ids, own := c.spf(ctx, m, id)
 	signers, verified := c.dkim(ctx, m, id)
 	ids, own = append(ids, signers...), append(own, verified...)

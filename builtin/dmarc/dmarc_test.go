@@ -300,6 +300,24 @@ func TestOwnClientsAreNotChecked(t *testing.T) {
 	}
 }
 
+// What a client that has authenticated says in our name is forged: nobody has checked
+// its mail. Mail from this host may have been checked when it first came in.
+func TestForgedResultsOfOwnClients(t *testing.T) {
+	t.Parallel()
+	authenticated := player(client, "client.example")
+	authenticated.Known = map[string]string{"auth_authen": "alice"}
+	for _, c := range []struct {
+		client miltertest.Client
+		stays  bool
+	}{{authenticated, false}, {player("127.0.0.1", "client.example"), true}} {
+		got := send(t, c.client, "a@example.org", "Authentication-Results: mx.example.net; spf=pass\n"+from("alice@example.org"),
+			milterkit.Slot{Child: newChild(t, options(zone()))})
+		if stays := strings.Contains(got.Message.String(), "spf=pass"); stays != c.stays {
+			t.Errorf("%v: the forged field stays: %v", c.client, stays)
+		}
+	}
+}
+
 // Options that cannot be are told by their names.
 func TestOptionsAreChecked(t *testing.T) {
 	o := Defaults

@@ -172,10 +172,13 @@ func (r Result) refusal(class string) string {
 
 // message tells the result to those who come after.
 func (t *transaction) message(_ context.Context, m *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
+	id := authres.ID(t.options.AuthservID, m.Session)
 	if t.result == nil {
+		if m.AuthUser() != "" { // nobody of ours has said anything yet
+			authres.RemoveForged(m, e, id)
+		}
 		return milterkit.Continue
 	}
-	id := authres.ID(t.options.AuthservID, m.Session)
 	authres.RemoveForged(m, e, id)
 	e.InsertHeader(0, authres.FieldName, authres.Format(id, []authres.Result{t.result.AuthRes()}))
 	if t.options.action(*t.result) == action.Quarantine {

@@ -304,6 +304,24 @@ func TestOwnClientsAreNotChecked(t *testing.T) {
 	}
 }
 
+// What a client that has authenticated says in our name is forged: nobody has checked
+// its mail. Mail from this host may have been checked when it first came in.
+func TestForgedResultsOfOwnClients(t *testing.T) {
+	t.Parallel()
+	authenticated := player(client, "client.example")
+	authenticated.Known = map[string]string{"auth_authen": "alice"}
+	for _, c := range []struct {
+		client miltertest.Client
+		stays  bool
+	}{{authenticated, false}, {player("127.0.0.1", "client.example"), true}} {
+		got := send(t, options(), c.client, miltertest.Mail{From: "<a@fail.example>",
+			Message: miltertest.ParseMessage([]byte("Authentication-Results: mx.example.net; spf=pass\nSubject: x\n\nHello.\n"))})
+		if stays := strings.Contains(got.Message.String(), "spf=pass"); stays != c.stays {
+			t.Errorf("%v: the forged field stays: %v", c.client, stays)
+		}
+	}
+}
+
 // Results that the message came with and that claim to be ours are taken out.
 func TestForgedResultsAreRemoved(t *testing.T) {
 	t.Parallel()
