@@ -263,6 +263,7 @@ func TestRulesDoNotWorkTooHard(t *testing.T) {
 		{"a value too often", long, Rule{Header: "Subject", Action: Replace, Text: strings.Repeat("$0", 1000)}, milterkit.KindReject},
 		{"a value once", long, Rule{Header: "Subject", Match: "x{1,5}", Action: Replace, Text: "$0"}, milterkit.KindContinue},
 		{"backtracking", long, Rule{Header: "Subject", Match: "^(x+x+)+y", Action: Reject}, milterkit.KindContinue},
+		{"counting", long, Rule{Header: "Subject", Match: ".{1,500}z", Action: Reject}, milterkit.KindContinue},
 		{"words everywhere", long, Rule{Header: "Subject", Match: `\b(cheap|free|buy)\b.*\b(pills|watches)\b`, Action: Reject}, milterkit.KindContinue},
 		{"a reply", long, Rule{Header: "Subject", Action: Reject, Text: "no $0"}, milterkit.KindReject},
 	} {
@@ -272,6 +273,20 @@ func TestRulesDoNotWorkTooHard(t *testing.T) {
 			t.Errorf("%s: %.200v after %v", c.name, o.Verdict, took)
 		} else {
 			t.Logf("%s: %v", c.name, took)
+		}
+	}
+}
+
+// As much of a value is matched as Postfix has of it, and no more.
+func TestMatchSeesTheBeginning(t *testing.T) {
+	for _, c := range []struct {
+		before int
+		kind   milterkit.Kind
+	}{{maxValue - 1, milterkit.KindReject}, {maxValue, milterkit.KindContinue}} {
+		message := "Subject: " + strings.Repeat("x", c.before) + "z\n\n"
+		o := deliver(t, postfix, message, rules(t, Rule{Header: "Subject", Match: "z", Action: Reject}))
+		if o.Verdict.Kind() != c.kind {
+			t.Errorf("behind %d bytes: %v", c.before, o.Verdict)
 		}
 	}
 }

@@ -129,11 +129,16 @@ func (r *rule) fits(name string, added bool) bool {
 	return r.name == name
 }
 
+// maxValue is how much of a value is matched, in bytes. Postfix's header_checks see no
+// more either (header_size_limit), and an expression such as .{1,500}x takes a second
+// for it, and 20 for a megabyte, within which nothing stops it.
+const maxValue = 100 << 10
+
 // find returns where the rule's groups are in a value, or nil where it does not
 // match.
 func (r *rule) find(value []byte) []int {
 	if r.match == nil {
 		return []int{0, len(value)}
 	}
-	return r.match.FindSubmatchIndex(value)
+	return r.match.FindSubmatchIndex(value[:min(len(value), maxValue)])
 }
