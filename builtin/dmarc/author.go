@@ -128,9 +128,17 @@ func unquoted(value string) (string, error) {
 			if i < lastBracket {
 				n = enclosed(value[i:], '[', ']')
 			}
+			if strings.ContainsAny(value[i:i+n], "<>@") { // an address, for who does not mind the brackets
+				return "", errUnclear
+			}
 			b.WriteByte('[')
 		case '\r', 0:
 			return "", errUnclear
+		case '\\': // it takes a sign's meaning away in quoted strings only; some do so elsewhere
+			if i+1 < len(value) && strings.IndexByte(`"()[]<>@,`, value[i+1]) >= 0 {
+				return "", errUnclear
+			}
+			b.WriteByte(c)
 		default:
 			b.WriteByte(c)
 		}

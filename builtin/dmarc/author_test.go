@@ -36,6 +36,7 @@ func TestAuthor(t *testing.T) {
 		{"alice@example.org <alice@example.org>", "example.org"},
 		{"ceo@bank.example <alice@example.org>", "example.org"},
 		{"Dr. Alice [R&D] :) <alice@example.org>", "example.org"},
+		{`EXAMPLE\alice <alice@example.org>`, "example.org"},
 		{"Re: all <alice@example.org>", "example.org"},
 		// Nobody's domain.
 		{"", ""}, {"alice", ""}, {"<>", ""}, {"Alice", ""}, {"Friends:;", ""}, {`"Alice"`, ""}, {"Alice <alice>", ""},
@@ -45,6 +46,7 @@ func TestAuthor(t *testing.T) {
 		}
 	}
 	for _, unclear := range []string{
+		"[<a@example.org>] <b@example.com>", "[a@example.org] <b@example.com>", `\"<a@example.org>" <b@example.com>`, `\(<a@example.org>) <b@example.com>`,
 		"alice@example.org, bob@example.net", "bob@example.net, Alice <alice@example.org>", "A: a@example.org;, b@example.net",
 		"<a@example.org> <b@example.net>", "<a@example.org> b@example.net", "<a@example.org> (x) <b@example.net>", "a@example.org b@example.net",
 		"<a@example.org", "a@example.org>", "<<a@example.org>>", "<a@example.org,b@example.net>", "<@x.example:a@example.org>", "<@x.example,@y.example:a@example.org>",
