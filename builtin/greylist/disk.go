@@ -318,7 +318,17 @@ func (d *Disk) Allow(ctx context.Context, name string, now time.Time) error {
 	return nil
 }
 
-// Entries implements Store.
+// What Entries reads: who is allowed, and after an entry the next ones in the order
+// of their keys.
+const (
+	allowedEntries = "SELECT client, '', '', ?, since, 0, 0, 0 FROM allowed"
+	nextEntries    = `SELECT client, sender, recipient, state, first, last, tries, expires FROM triplet
+		WHERE (client, sender, recipient) > (?, ?, ?) AND +expires > ? ORDER BY client, sender, recipient LIMIT ?`
+	pageSize = 500
+)
+
+// Entries implements Store. It has nothing open while the caller has an entry: the
+// log could not begin anew meanwhile, and the keeper would wait.
 func (d *Disk) Entries(ctx context.Context, now time.Time) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		o, err := d.use(ctx)
@@ -326,27 +336,43 @@ func (d *Disk) Entries(ctx context.Context, now time.Time) iter.Seq2[Entry, erro
 			yield(Entry{}, err)
 			return
 		}
-		rows, err := o.rest.QueryContext(ctx, `SELECT client, '', '', ?, since, 0, 0, 0 FROM allowed UNION ALL
-			SELECT client, sender, recipient, state, first, last, tries, expires FROM triplet WHERE expires > ?`, int(Allowed), now.UnixMilli())
-		if err != nil {
-			yield(Entry{}, d.failed(o, err))
-			return
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var e Entry
-			e.Record, err = scanRecord(rows.Scan, &e.Client, &e.Sender, &e.Recipient)
-			if e.State == Allowed {
-				e.Record = Record{State: Allowed, First: e.First}
+		page, err := o.read(ctx, allowedEntries, int(Allowed))
+		for last := (Key{}); err == nil; last = page[len(page)-1].Key {
+			for _, e := range page {
+				if !yield(e, nil) {
+					return
+				}
 			}
-			if err != nil || !yield(e, nil) {
+			page, err = o.read(ctx, nextEntries, last.Client, last.Sender, last.Recipient, now.UnixMilli(), pageSize)
+			if len(page) == 0 {
 				break
 			}
 		}
-		if err := errors.Join(err, rows.Err()); err != nil {
+		if err != nil {
 			yield(Entry{}, d.failed(o, err))
 		}
 	}
+}
+
+// read returns the entries that a query finds.
+func (o *opened) read(ctx context.Context, query string, args ...any) ([]Entry, error) {
+	rows, err := o.rest.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var entries []Entry
+	for rows.Next() {
+		var e Entry
+		if e.Record, err = scanRecord(rows.Scan, &e.Client, &e.Sender, &e.Recipient); err != nil {
+			return nil, err
+		}
+		if e.State == Allowed {
+			e.Record = Record{State: Allowed, First: e.First}
+		}
+		entries = append(entries, e)
+	}
+	return entries, rows.Err()
 }
 
 // Forget implements Store.
