@@ -33,8 +33,9 @@ type Disk struct {
 
 	mu   sync.Mutex
 	open *opening // nil: it is not
+	lost error    // why the file that was open no longer is, for the next call to tell
 	done bool
-	old  sync.WaitGroup // files that were damaged, until they are closed
+	old  sync.WaitGroup // files that are no good any more, until they are closed
 }
 
 // An opening is the file being opened: that may take longer than a call can wait,
@@ -49,6 +50,7 @@ type opening struct {
 // that they do not wait for what is read.
 type opened struct {
 	checks, rest *sql.DB
+	info         fs.FileInfo // which file it is
 
 	// turn is held by who writes: SQLite itself has others try again and again,
 	// and the one that has waited longest need not be the next.
@@ -106,6 +108,11 @@ func (d *Disk) use(ctx context.Context) (*opened, error) {
 	if d.done {
 		d.mu.Unlock()
 		return nil, fmt.Errorf("%s: %w", d.path, fs.ErrClosed)
+	}
+	if err := d.lost; err != nil {
+		d.lost = nil
+		d.mu.Unlock()
+		return nil, err
 	}
 	if d.open == nil {
 		d.open = &opening{done: make(chan struct{})}
@@ -171,7 +178,11 @@ func (d *Disk) openFile(ctx context.Context) (_ *opened, err error) {
 			return nil, err
 		}
 	}
-	return o, o.checks.PingContext(ctx)
+	if err := o.checks.PingContext(ctx); err != nil {
+		return nil, err
+	}
+	o.info, err = os.Stat(path)
+	return o, err
 }
 
 // close closes the connections. The last one of all processes moves the log into
@@ -206,19 +217,26 @@ func (d *Disk) failed(o *opened, err error) error {
 	if errors.As(err, &e) {
 		switch e.Code() & 0xff {
 		case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY:
-			d.mu.Lock()
-			if d.open != nil && d.open.file == o {
-				d.open = nil
-				close(o.stop)
-				d.old.Go(func() { // calls under way end first
-					<-o.ended
-					o.close()
-				})
-			}
-			d.mu.Unlock()
+			d.drop(o, nil)
 		}
 	}
 	return d.explain(err)
+}
+
+// drop closes a file that is no good any more, so that the next call opens the one
+// that is there then. Where lost says why, the next call tells.
+func (d *Disk) drop(o *opened, lost error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.open == nil || d.open.file != o {
+		return
+	}
+	d.open, d.lost = nil, lost
+	close(o.stop)
+	d.old.Go(func() { // calls under way end first
+		<-o.ended
+		o.close()
+	})
 }
 
 // Check implements Store.
@@ -275,8 +293,9 @@ func (o *opened) check(ctx context.Context, t Try, p Policy) (r Record, err erro
 		int(r.State), r.First.UnixMilli(), r.Last.UnixMilli(), r.Tries, r.Expires.UnixMilli()); err != nil {
 		return r, err
 	}
-	o.dirty.Store(true)
-	return r, tx.Commit()
+	err = tx.Commit()
+	o.dirty.Store(true) // not before: the keeper would see to it too early
+	return r, err
 }
 
 // scanRecord reads a record, and before it what goes into more.
@@ -297,8 +316,8 @@ func (o *opened) write(ctx context.Context, statement string, args ...any) (chan
 		return 0, err
 	}
 	defer o.give()
-	o.dirty.Store(true)
 	result, err := o.rest.ExecContext(ctx, statement, args...)
+	o.dirty.Store(true)
 	if err != nil {
 		return 0, err
 	}
@@ -404,7 +423,6 @@ func (o *opened) forget(ctx context.Context, entries []Entry) (int, error) {
 		return 0, err
 	}
 	defer tx.Rollback()
-	o.dirty.Store(true)
 	total := int64(0)
 	for _, e := range entries {
 		var result sql.Result
@@ -419,7 +437,9 @@ func (o *opened) forget(ctx context.Context, entries []Entry) (int, error) {
 		n, _ := result.RowsAffected()
 		total += n
 	}
-	return int(total), tx.Commit()
+	err = tx.Commit()
+	o.dirty.Store(true)
+	return int(total), err
 }
 
 // Close implements Store.

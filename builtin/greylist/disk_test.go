@@ -174,6 +174,41 @@ func TestAFileThatIsDamagedInItsMiddle(t *testing.T) {
 	mustCheck(t, s, someKey, time.Now())
 }
 
+// A file that is deleted, or replaced, while it is in use is told of once, and the one
+// that is there, or a new one, is used from then on.
+func TestAFileThatIsDeleted(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "greylist.db")
+	s := NewDisk(path, nil)
+	defer s.Close()
+	mustCheck(t, s, someKey, time.Now())
+	for _, remove := range []func(string) error{os.Remove, func(name string) error { return os.Rename(name, name+".old") }} {
+		o, err := s.use(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.miss(o) // it is there
+		mustCheck(t, s, someKey, time.Now())
+		for _, name := range []string{path, path + "-wal", path + "-shm"} {
+			if err := remove(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.miss(o)
+		if _, err := s.Check(t.Context(), Try{Key: someKey, At: time.Now()}, policy); err == nil || !strings.Contains(err.Error(), "was moved or deleted") {
+			t.Errorf("got %v", err)
+		}
+		if r := mustCheck(t, s, someKey, time.Now()); r.Tries != 1 {
+			t.Errorf("got %+v", r)
+		}
+		other := NewDisk(path, nil)
+		if got := entries(t, other, time.Now()); len(got) != 1 {
+			t.Errorf("another process sees %+v", got)
+		}
+		other.Close()
+	}
+}
+
 // A file of a newer version is left alone.
 func TestANewerFileIsLeftAlone(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,9 @@ package greylist
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"time"
 )
@@ -47,6 +50,7 @@ func (d *Disk) keep(o *opened) {
 		case <-tick.C:
 		}
 		d.sync(o)
+		d.miss(o)
 		o.expire(ctx, d.clock(), expireTime)
 		d.checkpoint(ctx, o)
 	}
@@ -64,6 +68,16 @@ func (d *Disk) sync(o *opened) {
 	}
 	defer f.Close()
 	f.Sync()
+}
+
+// miss finds out whether the file that is open is still the one that has the name.
+// SQLite would go on with one that was moved or deleted, which nobody else sees, and
+// which is gone when the process ends.
+func (d *Disk) miss(o *opened) {
+	info, err := os.Stat(d.path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(info, o.info) {
+		d.drop(o, fmt.Errorf("%s: the file that was open was moved or deleted; it is opened, or made, anew", d.path))
+	}
 }
 
 // expire removes what has expired, for about that long, and leaves as much time to
