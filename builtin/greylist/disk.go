@@ -89,12 +89,17 @@ PRAGMA user_version = 1;`
 // busyTime is how long a call waits for another one that writes.
 const busyTime = 250 * time.Millisecond
 
+// maxPages is how many pages of 4 KiB a file has at most: 4 GiB are some twenty
+// million entries. Beyond it what is new is an error, and the disk has room for mail.
+const maxPages = 1 << 20
+
 // connect returns a database with one connection. A commit writes to the log (the
 // -wal file) and waits for no disk; the keeper moves the log into the database.
 func connect(path string) (*sql.DB, error) {
 	q := url.Values{"_txlock": {"immediate"}, "_pragma": {
 		fmt.Sprintf("busy_timeout(%d)", busyTime.Milliseconds()),
-		"journal_mode(WAL)", "synchronous(NORMAL)", "wal_autocheckpoint(0)", "journal_size_limit(0)"}}
+		"journal_mode(WAL)", "synchronous(NORMAL)", "wal_autocheckpoint(0)", "journal_size_limit(0)",
+		fmt.Sprintf("max_page_count(%d)", maxPages)}}
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String())
 	if err == nil {
 		db.SetMaxOpenConns(1)

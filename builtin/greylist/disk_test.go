@@ -3,6 +3,7 @@ package greylist
 import (
 	"bufio"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -255,6 +256,38 @@ func TestABusyFileIsAnErrorSoon(t *testing.T) {
 	}
 	tx.Rollback()
 	mustCheck(t, s, someKey, time.Now())
+}
+
+// A file has a bound: beyond it what is new is an error, and what is known is not.
+func TestAFileHasABound(t *testing.T) {
+	t.Parallel()
+	s := NewDisk(filepath.Join(t.TempDir(), "greylist.db"), nil)
+	defer s.Close()
+	mustCheck(t, s, someKey, time.Now())
+	o, err := s.use(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, db := range []*sql.DB{o.checks, o.rest} {
+		var most int
+		if err := db.QueryRow("PRAGMA max_page_count").Scan(&most); err != nil || most != maxPages {
+			t.Errorf("the bound is %d pages, %v", most, err)
+		}
+		if _, err := db.Exec("PRAGMA max_page_count = 20"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 1000 {
+		if _, err = s.Check(t.Context(), Try{Key: numbered(i), At: time.Now()}, policy); err != nil {
+			break
+		}
+	}
+	if err == nil || !strings.Contains(err.Error(), "full") {
+		t.Errorf("got %v", err)
+	}
+	if r := mustCheck(t, s, someKey, time.Now()); r.Tries != 2 {
+		t.Errorf("got %+v", r)
+	}
 }
 
 // What has expired is removed, a batch at a time, and nothing else.
