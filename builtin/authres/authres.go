@@ -6,6 +6,7 @@
 package authres
 
 import (
+	"fmt"
 	"os"
 	"strings"
 
@@ -53,6 +54,17 @@ func ID(configured string, s *milterkit.Session) string {
 		return "localhost"
 	}
 	return name
+}
+
+// CheckID returns an error where a name cannot be an authserv-id as it stands, so that
+// others would not find it. "" can.
+func CheckID(id string) error {
+	for i := range len(id) {
+		if !isToken(id[i]) || len(id) > maxText {
+			return fmt.Errorf("%q is not the name of a server; write one such as \"mx.example.org\"", id)
+		}
+	}
+	return nil
 }
 
 // RemoveForged deletes the fields that claim to be of id and came with the message,

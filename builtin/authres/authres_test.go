@@ -58,6 +58,10 @@ func TestFormat(t *testing.T) {
 	if got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
+	long := Result{Method: "spf", Value: "fail", Comment: strings.Repeat("x", 1<<20), Reason: strings.Repeat("y", 1<<20)}
+	if got := Format("mx", []Result{long}); len(got) > 2*maxText+100 {
+		t.Errorf("a long text becomes %d bytes", len(got))
+	}
 	if got := Format("mx", nil); got != "mx; none" {
 		t.Errorf("got %q", got)
 	}
@@ -177,5 +181,19 @@ func TestID(t *testing.T) {
 	w.Connect(t.Context(), "host", milterkit.FamilyInet, "192.0.2.1", 25)
 	if v := w.Helo(t.Context(), "x"); !strings.Contains(v.String(), "mx.example.org mine") {
 		t.Error(v)
+	}
+}
+
+// A name that would have to be quoted, or would be changed, is none.
+func TestCheckID(t *testing.T) {
+	for _, good := range []string{"", "mx", "mx.example.org", "mx-1.example.org."} {
+		if err := CheckID(good); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, bad := range []string{" ", "mx.example.org ", "a b", "mx; none", "m\nx", "b\u00fccher.example", "mx/1", strings.Repeat("x", maxText+1)} {
+		if err := CheckID(bad); err == nil || !strings.Contains(err.Error(), "mx.example.org") {
+			t.Errorf("%q: %v", bad, err)
+		}
 	}
 }

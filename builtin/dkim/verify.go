@@ -51,6 +51,9 @@ const everyone = "*"
 
 // Validate returns an error about an option that cannot be.
 func (o VerifyOptions) Validate() error {
+	if err := authres.CheckID(o.AuthservID); err != nil {
+		return action.Wrap("authserv_id", err)
+	}
 	if o.MaxSignatures < 1 || o.MaxSignatures > 100 {
 		return action.Errorf("max_signatures", "%d signatures cannot be looked at; write a number from 1 to 100, such as 5", o.MaxSignatures)
 	}

@@ -509,6 +509,7 @@ func TestVerifyOptionsAreChecked(t *testing.T) {
 		o            VerifyOptions
 		option, says string
 	}{
+		{VerifyOptions{MaxSignatures: 5, AuthservID: "my name"}, "authserv_id", "mx.example.org"},
 		{VerifyOptions{}, "max_signatures", "such as 5"},
 		{VerifyOptions{MaxSignatures: 101}, "max_signatures", "such as 5"},
 		{VerifyOptions{MaxSignatures: 5, Policies: map[string]string{"example.org": "rejct"}}, "policies", `"reject"`},

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/milterkit/sdk/builtin/authres"
 	"github.com/milterkit/sdk/builtin/dkim"
 	"github.com/milterkit/sdk/builtin/dns"
 	"github.com/milterkit/sdk/builtin/internal/action"
@@ -69,6 +70,7 @@ var Defaults = Options{
 func (o Options) Validate() error {
 	all := []string{action.None, action.Reject, action.TempFail, action.Quarantine}
 	errs := []error{
+		action.Wrap("authserv_id", authres.CheckID(o.AuthservID)),
 		action.Check("reject", o.Reject, all...),
 		action.Check("quarantine", o.Quarantine, all...),
 		action.Check("temperror", o.TempError, action.None, action.TempFail, action.Quarantine),

@@ -321,10 +321,10 @@ func TestForgedResultsOfOwnClients(t *testing.T) {
 // Options that cannot be are told by their names.
 func TestOptionsAreChecked(t *testing.T) {
 	o := Defaults
-	o.Reject, o.TempError = "discard", "reject"
+	o.AuthservID, o.Reject, o.TempError = "my name", "discard", "reject"
 	o.Domains = map[string]string{"a b": "none", "example.org": "drop"}
 	_, err := New(o)
-	for _, want := range []string{`reject: "discard" is no action`, `temperror: "reject" is no action`, `domains: "a b" is not a domain`, `domains: "drop" is no action`} {
+	for _, want := range []string{`authserv_id: "my name" is not the name of a server`, `reject: "discard" is no action`, `temperror: "reject" is no action`, `domains: "a b" is not a domain`, `domains: "drop" is no action`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}

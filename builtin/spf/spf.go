@@ -60,6 +60,7 @@ var Defaults = Options{
 // Validate returns what is wrong with the options, each error with its option.
 func (o Options) Validate() error {
 	return errors.Join(
+		action.Wrap("authserv_id", authres.CheckID(o.AuthservID)),
 		action.Check("fail", o.Fail, action.None, action.Reject, action.TempFail, action.Quarantine),
 		action.Check("softfail", o.SoftFail, action.None, action.Reject, action.TempFail, action.Quarantine),
 		action.Check("permerror", o.PermError, action.None, action.Reject, action.TempFail, action.Quarantine),

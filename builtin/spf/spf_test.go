@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/milterkit/sdk/builtin/dns"
@@ -280,6 +281,47 @@ func TestActions(t *testing.T) {
 	}
 }
 
+// A record that is so long that reading it would be an effort is wrong.
+func TestLongRecord(t *testing.T) {
+	for length, want := range map[int]string{maxRecord: Pass, maxRecord + 1: PermError} {
+		text := "v=spf1 "
+		for len(text) < length-4-len("ip4:192.0.2.7/32 ") {
+			text += "ip4:192.0.2.7/32 "
+		}
+		text = strings.TrimSuffix(text, " ") + strings.Repeat(" ", length-4-len(text)+1) + "-all"
+		r := &miltertest.Resolver{Zone: map[string]miltertest.Records{"long.example": {TXT: []string{text}}}}
+		if got := Check(t.Context(), r, envelope(client, "client.example", "a@long.example")); got.Keyword != want {
+			t.Errorf("%d bytes: %+v, want %s", len(text), got, want)
+		}
+	}
+}
+
+// A name that is too long for the DNS loses its first labels.
+func TestLongNames(t *testing.T) {
+	long := strings.Repeat("abcdefgh.", 25) + "x.example"
+	r := &miltertest.Resolver{Zone: map[string]miltertest.Records{long: {TXT: []string{"v=spf1 exists:%{l}.%{d}.%{d} -all"}}}}
+	Check(t.Context(), r, envelope(client, "client.example", strings.Repeat("l", 300)+"@"+long))
+	if n := len(r.Queries()); n < 2 {
+		t.Errorf("only asked %q", r.Queries())
+	}
+	for _, q := range r.Queries() {
+		if name := q[strings.LastIndexByte(q, ' ')+1:]; len(name) > 254 || !strings.HasSuffix(strings.TrimSuffix(name, "."), "x.example") {
+			t.Errorf("asked for %q", q)
+		}
+	}
+}
+
+// A name server that does not answer costs no more than CheckTimeout, whoever asks.
+func TestCheckTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		got := Check(t.Context(), &miltertest.Resolver{Zone: zone()}, envelope(client, "client.example", "a@silent.example"))
+		if took := time.Since(began); got.Keyword != TempError || took != CheckTimeout {
+			t.Errorf("%+v after %v", got, took)
+		}
+	})
+}
+
 // Clients of this host, of networks to skip, and those that have authenticated are
 // not checked, and nothing is said about their mail.
 func TestOwnClientsAreNotChecked(t *testing.T) {
@@ -421,9 +463,9 @@ func TestPasses(t *testing.T) {
 // Options that cannot be are told by their names; nothing is asked for that.
 func TestOptionsAreChecked(t *testing.T) {
 	o := Defaults
-	o.Fail, o.TempError = "bounce", "reject"
+	o.AuthservID, o.Fail, o.TempError = "my name", "bounce", "reject"
 	_, err := New(o)
-	for _, want := range []string{`fail: "bounce" is no action`, `temperror: "reject" is no action`} {
+	for _, want := range []string{`authserv_id: "my name" is not the name of a server`, `fail: "bounce" is no action`, `temperror: "reject" is no action`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}

@@ -47,6 +47,14 @@ func Errorf(option, format string, args ...any) error {
 	return &optionError{option, fmt.Errorf(format, args...)}
 }
 
+// Wrap is Errorf for an error that there is already, or nil.
+func Wrap(option string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &optionError{option, err}
+}
+
 type optionError struct {
 	option string
 	err    error
