@@ -85,7 +85,11 @@ func exchange(conn io.ReadWriter, server peer.Addr, header http.Header, l *lette
 	case err != nil:
 		return nil, fmt.Errorf("the answer broke off: %w", peer.Reason(err))
 	}
-	return split(text, r.Header.Get("Message-Offset"))
+	offset := r.Header.Get("Message-Offset")
+	if offset != "" && r.ContentLength < 0 && len(r.TransferEncoding) == 0 {
+		return nil, errors.New("there is a new body, and no Content-Length: it might be half of one")
+	}
+	return split(text, offset)
 }
 
 // requestHeader is what rspamd is told of the message: what its own milter tells

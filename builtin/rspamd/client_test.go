@@ -114,6 +114,7 @@ func TestOddAnswersFail(t *testing.T) {
 		"HTTP 302":             {"HTTP/1.1 302 Elsewhere\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", "302 Elsewhere"},
 		"cut off":              {fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(clean)+1, clean), "broke off"},
 		"an early end of body": {fmt.Sprintf("HTTP/1.1 200 OK\r\nMessage-Offset: %d\r\nContent-Length: %d\r\n\r\n%s", len(clean)+1, len(clean), clean), "new body"},
+		"half of a new body":   {fmt.Sprintf("HTTP/1.1 200 OK\r\nMessage-Offset: %d\r\nConnection: close\r\n\r\n%sHalf", len(clean), clean), "half of one"},
 		"an endless result":    {`{"action":"no action","x":"` + strings.Repeat("x", maxAnswer+2000) + `"}`, "longer than"},
 		"an endless head":      {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 100_000), "longer than"},
 	} {
