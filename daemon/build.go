@@ -12,25 +12,23 @@ import (
 )
 
 // build makes the server that a configuration describes, and returns the
-// children of it that are milters on sockets, also with an error.
-func (all natives) build(c *config.Config, log *slog.Logger) (*milterkit.Server, []*remote.Milter, error) {
+// children of it that can tell whether they are there, also with an error.
+func (all natives) build(c *config.Config, log *slog.Logger) (*milterkit.Server, []probe, error) {
 	children, faults := all.children(c)
-	var remotes []*remote.Milter
 	for i := range c.Milters {
 		if m := &c.Milters[i]; m.Enabled.V && m.Use.V == "" {
-			child := remoteOf(m, log)
-			remotes = append(remotes, child)
-			children[i] = child
+			children[i] = remoteOf(m, log)
 		}
 	}
+	probes := probesOf(children)
 	if len(faults) > 0 {
-		return nil, remotes, faults
+		return nil, probes, faults
 	}
 	server, err := serverOf(c, children, log)
 	if err != nil {
 		closeAll(children)
 	}
-	return server, remotes, err
+	return server, probes, err
 }
 
 func remoteOf(m *config.Milter, log *slog.Logger) *remote.Milter {

@@ -16,13 +16,11 @@ func mustBuild(t *testing.T, text string) *milterkit.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, remotes, err := natives(nil).build(c, slog.New(slog.DiscardHandler))
+	s, _, err := natives(nil).build(c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range remotes {
-		t.Cleanup(func() { m.Close() })
-	}
+	t.Cleanup(func() { closeChildren(s) })
 	return s
 }
 

@@ -1,13 +1,10 @@
 package daemon
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
-	"sync"
-	"time"
 	"unicode"
 
 	"github.com/spf13/cobra"
@@ -15,18 +12,14 @@ import (
 	"github.com/milterkit/sdk/daemon/internal/config"
 	"github.com/milterkit/sdk/daemon/internal/listen"
 	"github.com/milterkit/sdk/milterkit"
-	"github.com/milterkit/sdk/milterkit/remote"
 )
-
-// probeTime bounds the question whether a milter is there.
-const probeTime = 2 * time.Second
 
 func newCheckCommand(all natives) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check",
 		Short: "Check the configuration",
-		Long: `Check the configuration file, and ask each milter whether it answers. The
-messages are those of serve. Started as root, check gives up root's rights as
+		Long: `Check the configuration file, and ask each milter, and what native children
+ask, such as clamd, whether it answers. The messages are those of serve. Started as root, check gives up root's rights as
 serve does, so that it may do what serve may do; where the user of the file is
 not there, it says so and goes on as nobody.
 
@@ -75,7 +68,7 @@ func (all natives) check(stdout, stderr io.Writer, file string, connect bool) er
 	if noUser == nil { // else it is of no use to know what the stand-in may do
 		faults = append(faults, checkTempDir(c)...)
 	}
-	server, remotes, err := all.build(c, newLogger("stderr", stderr))
+	server, probes, err := all.build(c, newLogger("stderr", stderr))
 	var more config.Errors
 	if err != nil && !errors.As(err, &more) {
 		return err
@@ -99,7 +92,7 @@ func (all natives) check(stdout, stderr io.Writer, file string, connect bool) er
 		}
 	}
 	if connect {
-		tellOfRemotes(stdout, remotes)
+		tellOfProbes(stdout, probes)
 	}
 	if server != nil {
 		err = closeChildren(server)
@@ -109,17 +102,6 @@ func (all natives) check(stdout, stderr io.Writer, file string, connect bool) er
 		return faults
 	}
 	return err
-}
-
-// tellOfRemotes asks the milters on sockets whether they are there.
-func tellOfRemotes(stdout io.Writer, remotes []*remote.Milter) {
-	for i, err := range probe(context.Background(), remotes) {
-		if err != nil {
-			fmt.Fprintf(stdout, "warning: %s does not answer on %s: %v\n", remotes[i].Label, socketOf(remotes[i]), err)
-			continue
-		}
-		fmt.Fprintf(stdout, "%s answers on %s\n", remotes[i].Label, socketOf(remotes[i]))
-	}
 }
 
 // goodNews is the one line for a configuration that can be used.
@@ -144,23 +126,4 @@ func takesPart(slot milterkit.Slot) string {
 	blank := func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
 	condition := strings.Join(strings.FieldsFunc(slot.When.Name, blank), " ")
 	return fmt.Sprintf("%s: when %s (settled at %s)", slot.Child.Name(), condition, settled)
-}
-
-// probe asks all milters at the same time whether they are there, and returns
-// what each had against it.
-func probe(ctx context.Context, remotes []*remote.Milter) []error {
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
-	defer cancel()
-	errs := make([]error, len(remotes))
-	var work sync.WaitGroup
-	for i, m := range remotes {
-		work.Go(func() { errs[i] = m.Probe(ctx) })
-	}
-	work.Wait()
-	return errs
-}
-
-// socketOf is the socket of a milter as it stands in the configuration.
-func socketOf(m *remote.Milter) string {
-	return config.Socket{Network: m.Network, Addr: m.Addr}.String()
 }

@@ -124,6 +124,7 @@ func (all natives) children(c *config.Config) ([]milterkit.Child, config.Errors)
 	}
 	if len(faults) > 0 {
 		closeAll(children)
+		clear(children)
 	}
 	return children, faults
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/milterkit/sdk/daemon/internal/config"
 	"github.com/milterkit/sdk/daemon/internal/listen"
 	"github.com/milterkit/sdk/milterkit"
-	"github.com/milterkit/sdk/milterkit/remote"
 )
 
 func newServeCommand(all natives) *cobra.Command {
@@ -59,7 +58,7 @@ type daemon struct {
 	listeners []*listen.Listener
 	status    *statusServer // nil: off
 	server    *milterkit.Server
-	remotes   []*remote.Milter
+	probes    []probe
 	notes     []string // to be logged once it runs
 }
 
@@ -119,10 +118,10 @@ func (d *daemon) prepare(in *listen.Inherited) error {
 	if fault := checkTempDir(c); fault != nil {
 		return fault
 	}
-	if d.server, d.remotes, err = d.natives.build(c, d.log); err != nil {
+	if d.server, d.probes, err = d.natives.build(c, d.log); err != nil {
 		return err
 	}
-	if note := limitSessions(d.server, c.Server.MaxSessions.V, len(d.remotes)); note != "" {
+	if note := limitSessions(d.server, c.Server.MaxSessions.V, descriptorsOf(d.probes)); note != "" {
 		d.notes = append(d.notes, note)
 	}
 	return nil
@@ -272,9 +271,13 @@ func (d *daemon) tell(state string) {
 
 // warnOfSilent names the milters that do not answer now. They may come later.
 func (d *daemon) warnOfSilent(ctx context.Context) {
-	for i, err := range probe(ctx, d.remotes) {
-		if err != nil && ctx.Err() == nil {
-			d.log.Warn("a milter does not answer", "milter", d.remotes[i].Label, "socket", socketOf(d.remotes[i]), "error", err)
+	for i, err := range askAll(ctx, d.probes) {
+		switch {
+		case err == nil || ctx.Err() != nil:
+		case d.probes[i].where != "":
+			d.log.Warn("a milter does not answer", "milter", d.probes[i].name, "socket", d.probes[i].where, "error", err)
+		default:
+			d.log.Warn("what a milter asks does not answer", "milter", d.probes[i].name, "error", err)
 		}
 	}
 }

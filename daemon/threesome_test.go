@@ -28,7 +28,7 @@ func multiplexer(t *testing.T, dir, socket string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, remotes, err := natives(nil).build(c, slog.New(slog.DiscardHandler))
+	server, _, err := natives(nil).build(c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,9 +41,7 @@ func multiplexer(t *testing.T, dir, socket string) string {
 	t.Cleanup(func() {
 		server.Close()
 		<-served
-		for _, m := range remotes {
-			m.Close()
-		}
+		closeChildren(server)
 	})
 	return "unix:" + front
 }

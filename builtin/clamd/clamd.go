@@ -32,6 +32,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/baruwa-enterprise/clamd/protocol"
+
 	"github.com/milterkit/sdk/builtin/internal/peer"
 	"github.com/milterkit/sdk/milterkit"
 )
@@ -75,6 +77,11 @@ func (c *child) Name() string { return "clamd" }
 
 // Hooks implements [milterkit.Child].
 func (c *child) Hooks() milterkit.Hooks { return milterkit.Hooks{Message: c.message} }
+
+// Probe returns which clamds do not answer, and why.
+func (c *child) Probe(ctx context.Context) error {
+	return c.servers.Probe(ctx, command(protocol.Ping), "PONG")
+}
 
 // message has a message scanned.
 func (c *child) message(ctx context.Context, m *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {

@@ -74,6 +74,14 @@ func New(o Options) (milterkit.Child, error) {
 // Close closes the store.
 func (g *Greylist) Close() error { return g.store.Close() }
 
+// Probe returns why the store does not answer, where it is one that others keep.
+func (g *Greylist) Probe(ctx context.Context) error {
+	if r, shared := g.store.(*Redis); shared {
+		return r.client.Ping(ctx).Err()
+	}
+	return nil
+}
+
 // Undelayed returns for how many recipients mail has passed because the store was
 // gone.
 func (g *Greylist) Undelayed() uint64 { return g.guard.passed.Load() }

@@ -18,6 +18,7 @@ import (
 type filter struct {
 	Options
 	servers *peer.List
+	hooks   milterkit.Hooks
 }
 
 // New makes the child. It does not look whether rspamd is there: one that does not
@@ -30,12 +31,23 @@ func New(o Options) (milterkit.Child, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &filter{o, peer.NewList(addrs, nil)}
-	hooks := milterkit.Hooks{
+	f := &filter{Options: o, servers: peer.NewList(addrs, nil)}
+	f.hooks = milterkit.Hooks{
 		Message: f.message,
 		Prompt:  true, // it waits for rspamd only, until ctx is done
 	}
-	return milterkit.NewChild("rspamd", func() milterkit.Hooks { return hooks }), nil
+	return f, nil
+}
+
+// Name implements [milterkit.Child].
+func (f *filter) Name() string { return "rspamd" }
+
+// Hooks implements [milterkit.Child].
+func (f *filter) Hooks() milterkit.Hooks { return f.hooks }
+
+// Probe returns which servers do not answer, and why.
+func (f *filter) Probe(ctx context.Context) error {
+	return f.servers.Probe(ctx, "GET /ping HTTP/1.0\r\n\r\n", "pong")
 }
 
 func (f *filter) message(ctx context.Context, m *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {

@@ -17,6 +17,7 @@ import (
 type filter struct {
 	Options
 	servers *peer.List
+	hooks   milterkit.Hooks
 }
 
 // New makes the child. It does not look whether spamd is there: a spamd that does
@@ -32,12 +33,23 @@ func New(o Options) (milterkit.Child, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	f := &filter{o, peer.NewList(addrs, o.Now)}
-	hooks := milterkit.Hooks{
+	f := &filter{Options: o, servers: peer.NewList(addrs, o.Now)}
+	f.hooks = milterkit.Hooks{
 		Message: f.message,
 		Prompt:  true, // it waits for spamd only, until ctx is done
 	}
-	return milterkit.NewChild("spamd", func() milterkit.Hooks { return hooks }), nil
+	return f, nil
+}
+
+// Name implements [milterkit.Child].
+func (f *filter) Name() string { return "spamd" }
+
+// Hooks implements [milterkit.Child].
+func (f *filter) Hooks() milterkit.Hooks { return f.hooks }
+
+// Probe returns which servers do not answer, and why.
+func (f *filter) Probe(ctx context.Context) error {
+	return f.servers.Probe(ctx, "PING SPAMC/1.2\r\n\r\n", "SPAMD/")
 }
 
 func (f *filter) message(ctx context.Context, m *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
