@@ -32,7 +32,7 @@ func TestEarlierFieldsAreReplaced(t *testing.T) {
 func TestNoHeaders(t *testing.T) {
 	t.Parallel()
 	f := (&fake{version: "ClamAV 1"}).start(t, "tcp")
-	o := with(options(f), func(o *Options) { o.Headers = false; o.Infected = "header"; o.MaxSize = 1000 })
+	o := with(options(f), func(o *Options) { o.Headers = false; o.Infected = "quarantine"; o.MaxSize = 1000 })
 	for _, text := range []string{letter, infectedLetter, letter + strings.Repeat("x\r\n", 1000)} {
 		wantHeader(t, scan(t, newChild(t, o), text), "From: <alice@example.org>", "Subject: hello")
 	}

@@ -30,7 +30,8 @@ type Options struct {
 	Oversize string
 
 	// Infected says what becomes of a message with a virus: "reject", "discard",
-	// "quarantine" (the MTA holds it) or "header" (it goes on, marked).
+	// "quarantine" (the MTA holds it) or "header" (it goes on, marked: with Headers
+	// only).
 	Infected string
 
 	// Text is what the client is told of a message that is refused for a virus, with
@@ -80,6 +81,8 @@ func (o Options) Validate() error {
 		return wrong("infected", `%q is not what can become of a message; write "reject", "discard", "quarantine" or "header"`, o.Infected)
 	}
 	switch {
+	case o.Infected == "header" && !o.Headers:
+		return wrong("infected", `"header" marks a virus in the header, and headers = false leaves it unmarked; write "reject", "discard" or "quarantine", or headers = true`)
 	case o.Timeout <= 0:
 		return wrong("timeout", `%s leaves clamd no time; write a time such as "2m"`, o.Timeout)
 	case o.MaxSize < 1 || o.MaxSize > maxSize:

@@ -10,14 +10,15 @@ import (
 func TestWrongOptions(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(*Options){
-		`addresses: there is no address; write unix:/PATH, inet:PORT@HOST or HOST:PORT`:                               func(o *Options) { o.Addresses = nil },
-		`addresses: "clamd" is not the address of a server; write unix:/PATH, inet:PORT@HOST or HOST:PORT`:            func(o *Options) { o.Addresses = []string{"clamd"} },
-		`timeout: 0s leaves clamd no time; write a time such as "2m"`:                                                 func(o *Options) { o.Timeout = 0 },
-		`timeout: -1s leaves clamd no time; write a time such as "2m"`:                                                func(o *Options) { o.Timeout = -time.Second },
-		`max_size: 0 is not the size of a message; write one from 1 to "4GiB", such as "25MiB"`:                       func(o *Options) { o.MaxSize = 0 },
-		`max_size: 4294967297 is not the size of a message; write one from 1 to "4GiB", such as "25MiB"`:              func(o *Options) { o.MaxSize = 1<<32 + 1 },
-		`oversize: "scan" is not what can become of a message; write "accept", "reject", "tempfail" or "quarantine"`:  func(o *Options) { o.Oversize = "scan" },
-		`infected: "accept" is not what can become of a message; write "reject", "discard", "quarantine" or "header"`: func(o *Options) { o.Infected = "accept" },
+		`addresses: there is no address; write unix:/PATH, inet:PORT@HOST or HOST:PORT`:                                                                        func(o *Options) { o.Addresses = nil },
+		`addresses: "clamd" is not the address of a server; write unix:/PATH, inet:PORT@HOST or HOST:PORT`:                                                     func(o *Options) { o.Addresses = []string{"clamd"} },
+		`timeout: 0s leaves clamd no time; write a time such as "2m"`:                                                                                          func(o *Options) { o.Timeout = 0 },
+		`timeout: -1s leaves clamd no time; write a time such as "2m"`:                                                                                         func(o *Options) { o.Timeout = -time.Second },
+		`max_size: 0 is not the size of a message; write one from 1 to "4GiB", such as "25MiB"`:                                                                func(o *Options) { o.MaxSize = 0 },
+		`max_size: 4294967297 is not the size of a message; write one from 1 to "4GiB", such as "25MiB"`:                                                       func(o *Options) { o.MaxSize = 1<<32 + 1 },
+		`oversize: "scan" is not what can become of a message; write "accept", "reject", "tempfail" or "quarantine"`:                                           func(o *Options) { o.Oversize = "scan" },
+		`infected: "accept" is not what can become of a message; write "reject", "discard", "quarantine" or "header"`:                                          func(o *Options) { o.Infected = "accept" },
+		`infected: "header" marks a virus in the header, and headers = false leaves it unmarked; write "reject", "discard" or "quarantine", or headers = true`: func(o *Options) { o.Infected, o.Headers = "header", false },
 	} {
 		o := Defaults
 		change(&o)
