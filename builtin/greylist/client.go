@@ -47,8 +47,8 @@ func domainsOf(s *milterkit.Session) []string {
 
 // networksOf returns all networks that an address is in, as a Store knows them.
 func networksOf(addr netip.Addr) []string {
-	names := make([]string, 0, addr.BitLen())
-	for bits := addr.BitLen(); bits > 0; bits-- {
+	names := make([]string, 0, addr.BitLen()+1)
+	for bits := addr.BitLen(); bits >= 0; bits-- {
 		p, _ := addr.Prefix(bits)
 		names = append(names, p.String())
 	}

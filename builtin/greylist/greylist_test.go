@@ -284,6 +284,10 @@ func TestClientsThatTheStoreAllows(t *testing.T) {
 		r.wants(l, "")
 	}
 	r.wants(letter{addr: "192.0.2.200", host: "example.com.example.org"}, full)
+	if err := store.Allow(t.Context(), "0.0.0.0/0", r.Now()); err != nil {
+		t.Fatal(err)
+	}
+	r.wants(letter{addr: "192.0.2.200"}, "")
 }
 
 // Recipients are put off if the list has them, or all, but for those of the other
@@ -515,6 +519,7 @@ func TestOptionsThatCannotWork(t *testing.T) {
 		`recipients: "@a.example" is neither`:               func(o *Options) { o.Recipients = []string{"@a.example"} },
 		`except_recipients: "" is neither`:                  func(o *Options) { o.ExceptRecipients = []string{""} },
 		`redis: invalid URL scheme: http; write a URL such`: func(o *Options) { o.Redis = "http://127.0.0.1" },
+		`redis: invalid port ":port" after host; write`:     func(o *Options) { o.Redis = "redis://user:secret@127.0.0.1:port" },
 		`database: a file is needed`:                        func(o *Options) { o.Database = "" },
 		`database: there is no folder ` + dir + `/no`:       func(o *Options) { o.Database = dir + "/no/greylist.db" },
 		`database: ` + dir + ` is no file`:                  func(o *Options) { o.Database = dir },

@@ -3,8 +3,10 @@ package greylist
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"iter"
+	neturl "net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +33,9 @@ var checkScript = redis.NewScript(checkLua)
 // its keys begin with prefix.
 func NewRedis(url, prefix string) (*Redis, error) {
 	o, err := redis.ParseURL(url)
+	if e := (*neturl.Error)(nil); errors.As(err, &e) {
+		err = e.Err // without the URL, which may have a password
+	}
 	if err != nil {
 		return nil, fmt.Errorf(`%s; write a URL such as "redis://127.0.0.1:6379/0"`, strings.TrimPrefix(err.Error(), "redis: "))
 	}

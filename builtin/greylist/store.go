@@ -135,6 +135,9 @@ func ParseClient(text string) (string, error) {
 		return netip.PrefixFrom(a, a.BitLen()).String(), nil
 	}
 	if p, err := netip.ParsePrefix(text); err == nil {
+		if p.Addr().Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
 		if p != p.Masked() {
 			return "", fmt.Errorf("%q has bits beyond the first %d; write %q", text, p.Bits(), p.Masked())
 		}

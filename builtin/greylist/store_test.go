@@ -349,6 +349,7 @@ func TestTwoOnOneRedisAgree(t *testing.T) {
 func TestParseClient(t *testing.T) {
 	for text, want := range map[string]string{
 		"192.0.2.7": "192.0.2.7/32", "192.0.2.0/24": "192.0.2.0/24", "::ffff:192.0.2.7": "192.0.2.7/32", "2001:DB8::/32": "2001:db8::/32",
+		"::ffff:192.0.2.0/120": "192.0.2.0/24", "0.0.0.0/0": "0.0.0.0/0",
 		"Example.ORG": "example.org", ".example.org": "example.org", "example.org.": "example.org", "a_b.example": "a_b.example",
 		"192.0.2.7/24": "", "192.0.2": "", "192.0.2.256": "", "": "", "a b": "", "bob@example.org": "", "*.example.org": "", "a..b": "",
 	} {
