@@ -140,7 +140,8 @@ func TestWhichDomainSigns(t *testing.T) {
 
 // Mail of no author, or of several, is not signed, and the log says why.
 func TestMailOfSeveralAuthors(t *testing.T) {
-	for _, header := range []string{"", "From: a@example.org, b@example.org\r\n", "From: a@example.org\r\nFrom: b@example.org\r\n", "From: nobody\r\n"} {
+	for _, header := range []string{"", "From: a@example.org, b@example.org\r\n", "From: a@example.org\r\nFrom: b@example.org\r\n",
+		"From: The chief\r\nFrom: a@example.org\r\n", "From: nobody\r\n"} {
 		var log bytes.Buffer
 		o := signWith(t, "ed")
 		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
@@ -249,6 +250,7 @@ func TestTables(t *testing.T) {
 		{"of a name", "bob@* default\n* by-domain\n", "bob@example.net", "example.net/def/", false},
 		{"of all others", "bob@* default\n* by-domain\n", "carol@example.com", "example.com/dom/", false},
 		{"no file for the domain", "* by-domain\n", "carol@example.edu", "fail", false},
+		{"a domain that would be a path", "* by-domain\n", "<carol@../x/example.com>", "", false},
 		{"the name of the key is the domain", "* %\n", "carol@example.net", "example.net/net/", false},
 		{"no key of that name", "* %\n", "carol@example.edu", "", false},
 		{"two keys", "example.org fixed\nexample.org second\n", "bob@example.org", "example.org/fix/ example.org/two/", false},
@@ -380,6 +382,20 @@ func TestBodyHashOfPieces(t *testing.T) {
 		}
 		if got, _ := bodyHash(t.Context(), pieces); got != whole {
 			t.Errorf("%q: %s, want %s", pieces, got, whole)
+		}
+	}
+}
+
+// Who can read or change the key of others can sign in their name: a key is its
+// owner's, and at most its group reads it.
+func TestModesOfKeys(t *testing.T) {
+	file := keyFile(t, edKey())
+	for mode, good := range map[os.FileMode]bool{0o600: true, 0o400: true, 0o640: true, 0o660: false, 0o620: false, 0o644: false, 0o602: false} {
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadKey(file); (err == nil) != good || err != nil && !strings.Contains(err.Error(), "chmod 0600") {
+			t.Errorf("mode %04o: %v", mode, err)
 		}
 	}
 }
