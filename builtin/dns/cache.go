@@ -2,7 +2,9 @@ package dns
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -29,6 +31,12 @@ type Cache struct {
 
 	// Now is the time. Nil: time.Now.
 	Now func() time.Time
+
+	// Logger is told why a look-up has failed, once for all who ask. Their error
+	// does not say it: it may end up in a header. Nil: slog.Default().
+	Logger *slog.Logger
+
+	server string // that is asked, where it is not the system's
 
 	mu         sync.Mutex
 	young, old map[question]*answer // what is old goes when young is full
@@ -94,6 +102,9 @@ func ask[T any](ctx context.Context, c *Cache, q question, lookup func(Resolver,
 			ctx, cancel := context.WithTimeout(context.Background(), positive(c.Timeout, DefaultTimeout))
 			defer cancel()
 			records, err := caught(func() ([]T, error) { return lookup(c.resolver(), ctx, q.name) })
+			if err != nil {
+				err = c.plain(q, err)
+			}
 			c.learn(q, a, records, err, len(q.name)+size(records)+200)
 		}()
 	}
@@ -102,7 +113,7 @@ func ask[T any](ctx context.Context, c *Cache, q question, lookup func(Resolver,
 		records, _ := a.records.([]T)
 		return records, a.err
 	case <-ctx.Done():
-		return nil, &net.DNSError{Err: ctx.Err().Error(), Name: q.name, IsTimeout: true, IsTemporary: true}
+		return nil, &net.DNSError{Err: noAnswer, Name: unrooted(q.name), IsTimeout: true, IsTemporary: true}
 	}
 }
 
@@ -116,6 +127,41 @@ func caught[T any](lookup func() ([]T, error)) (records []T, err error) {
 	}()
 	return lookup()
 }
+
+// What an error says where more would be told of this network than is others'
+// business.
+const (
+	noAnswer = "the name server does not answer"
+	failed   = "the name server has failed"
+)
+
+// plain returns the error of a look-up without what is nobody else's business, and
+// tells the log why it has failed.
+func (c *Cache) plain(q question, err error) error {
+	plain := &net.DNSError{Err: failed, Name: unrooted(q.name), IsTemporary: true}
+	server := c.server
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		if server == "" {
+			server = dns.Server
+		}
+		switch {
+		case dns.IsNotFound:
+			return &net.DNSError{Err: dns.Err, Name: plain.Name, IsNotFound: true}
+		case dns.IsTimeout:
+			plain.Err, plain.IsTimeout = noAnswer, true
+		}
+		err = errors.New(dns.Err)
+	}
+	log := c.Logger
+	if log == nil {
+		log = slog.Default()
+	}
+	log.Warn("a DNS look-up has failed", "type", q.kind, "name", plain.Name, "server", server, "error", err)
+	return plain
+}
+
+func unrooted(name string) string { return strings.TrimSuffix(name, ".") }
 
 func (c *Cache) resolver() Resolver {
 	if c.Resolver == nil {

@@ -47,7 +47,7 @@ func Shared(server netip.AddrPort) *Cache {
 	}
 	c := &Cache{}
 	if server.IsValid() {
-		c.Resolver = Server(server)
+		c.Resolver, c.server = Server(server), server.String()
 	}
 	first, _ := shared.LoadOrStore(server, c)
 	return first.(*Cache)
