@@ -9,7 +9,10 @@ import (
 	"iter"
 	"os"
 	"os/signal"
+	"os/user"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9/logging"
@@ -49,14 +52,18 @@ type memory struct {
 	milter string // the first of them
 	policy greylist.Policy
 	store  greylist.Store
-	fresh  bool // there is no file yet
+	fresh  string    // the file, where there is none yet
+	notes  io.Writer // is told of that
 }
 
 // memoryFlags are the flags that say which memories are meant.
-type memoryFlags struct{ file, milter *string }
+type memoryFlags struct {
+	file, milter *string
+	command      *cobra.Command
+}
 
 func newMemoryFlags(c *cobra.Command) memoryFlags {
-	return memoryFlags{configFlag(c), c.Flags().String("milter", "", "only what the milter of that `NAME` remembers")}
+	return memoryFlags{command: c, file: configFlag(c), milter: c.Flags().String("milter", "", "only what the milter of that `NAME` remembers")}
 }
 
 // each opens the memories of a configuration, one after another, and calls do.
@@ -85,6 +92,7 @@ func (f memoryFlags) each(all natives, do func(context.Context, *memory) error) 
 		if err != nil {
 			return err
 		}
+		m.notes = f.command.ErrOrStderr()
 		if err := errors.Join(do(ctx, m), m.store.Close()); err != nil {
 			return fmt.Errorf("%s: %w", m.milter, err)
 		}
@@ -122,24 +130,52 @@ func memoriesOf(c *config.Config, only string) ([]config.Milter, error) {
 
 func openMemory(c *config.Config, m config.Milter) (*memory, error) {
 	o := m.Options.Value().(greylist.Options)
-	fresh := false
+	fresh := ""
 	if o.Redis == "" {
-		_, err := os.Stat(o.Database)
-		if fresh = errors.Is(err, os.ErrNotExist); !fresh && unix.Access(o.Database, unix.R_OK|unix.W_OK) != nil {
-			return nil, fmt.Errorf("%s: user %d may not read and write it; run this as root, or as %s", o.Database, os.Getuid(), c.Server.User.V)
+		there, err := mayUse(o.Database, c.Server.User.V)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", m.Name.V, err)
+		}
+		if !there {
+			fresh = o.Database
 		}
 	}
 	store, err := o.Open()
 	if err != nil {
 		return nil, err
 	}
-	return &memory{m.Name.V, o.Policy(), store, fresh}, nil
+	return &memory{milter: m.Name.V, policy: o.Policy(), store: store, fresh: fresh}, nil
+}
+
+// mayUse reports whether a file is there, and may be read and written. The error
+// says what is to be done so that it may.
+func mayUse(file, owner string) (there bool, err error) {
+	folder := filepath.Dir(file)
+	_, err = os.Stat(file)
+	if errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(folder); err != nil {
+			return false, fmt.Errorf("there is no folder %s; make it, and give it to %s", folder, owner)
+		}
+		return false, nil
+	}
+	if unix.Access(file, unix.R_OK|unix.W_OK) == nil {
+		return true, nil
+	}
+	me := "user " + strconv.Itoa(os.Getuid())
+	if u, err := user.Current(); err == nil {
+		me = u.Username
+	}
+	if me != owner {
+		return false, fmt.Errorf("%s may not read and write %s; run this as root, or as %s", me, file, owner)
+	}
+	return false, fmt.Errorf("%s may not read and write %s; as root do: chown %s %s*", me, file, me, file)
 }
 
 // entries yields what is remembered now; nothing, and no file is made, where there
 // is none.
 func (m *memory) entries(ctx context.Context, now time.Time) iter.Seq2[greylist.Entry, error] {
-	if m.fresh {
+	if m.fresh != "" {
+		fmt.Fprintf(m.notes, "%s: there is no file %s yet; serve makes it when the first mail is put off\n", m.milter, m.fresh)
 		return func(func(greylist.Entry, error) bool) {}
 	}
 	return m.store.Entries(ctx, now)
@@ -347,8 +383,10 @@ func newGreylistStats(all natives) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "stats",
 		Short: "Count what is remembered",
-		Long: `Count what is remembered. Entries that are waiting though their delay is over
-are of clients that have not come again.`,
+		Long: `Count what is remembered: entries that wait, that have passed, and that are
+allowed. Those that wait and would pass at their next try, as their delay is
+over, are of clients that have not come again. With --json their number is "due",
+and they are counted in "waiting" too.`,
 		Example: "  milterkit greylist stats --json",
 		Args:    onlyFlags,
 	}
@@ -376,7 +414,11 @@ are of clients that have not come again.`,
 			if *asJSON {
 				return json.NewEncoder(c.OutOrStdout()).Encode(s)
 			}
-			_, err := fmt.Fprintf(c.OutOrStdout(), "%s: %d waiting (the delay of %d is over), %d passed, %d allowed\n", s.Milter, s.Waiting, s.Due, s.Passed, s.Allowed)
+			due := ""
+			if s.Due > 0 {
+				due = fmt.Sprintf(" (%d would pass at the next try)", s.Due)
+			}
+			_, err := fmt.Fprintf(c.OutOrStdout(), "%s: %d waiting%s, %d passed, %d allowed\n", s.Milter, s.Waiting, due, s.Passed, s.Allowed)
 			return err
 		})
 	}
