@@ -178,3 +178,21 @@ func TestMistakesInTheProgram(t *testing.T) {
 		}
 	}
 }
+
+// Who names the daemon that a native child takes the place of is told the child's name.
+func TestDaemonsAreToldWithTheirChildren(t *testing.T) {
+	for name, want := range map[string]string{
+		"OpenDKIM":        `"dkim-sign" or "dkim-verify"`,
+		"opendmarc":       `"dmarc"`,
+		"clamav":          `"clamd"`,
+		"spamassassin":    `"spamd"`,
+		"milter-greylist": `"greylist"`,
+		"DMARC":           `"dmarc"`,
+		"gerylist":        `"greylist"`,
+	} {
+		file := configFile(t, publicDir(t), "[[milter]]\nname = \"a\"\nuse = \""+name+"\"\n")
+		if status, _, stderr := end(t, "check", "--config", file); status != exitConfig || !strings.Contains(stderr, "did you mean "+want+"?") {
+			t.Errorf("%s: status %d\n%s", name, status, stderr)
+		}
+	}
+}

@@ -80,6 +80,7 @@ var wrongFiles = []struct{ rule, file, want string }{
 	{"a name can be logged", "[[milter]]\nname=\"a\\nb\"\nsocket=\"/a\"\n", `2:6: name: "a\nb" is not a name; it has letters, digits, dots and dashes, at most 64`},
 	{"socket and use exclude each other", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\nuse=\"known\"\n", `4:1: use: a milter has either socket (line 3) or use, not both`},
 	{"an unknown native child is told with the nearest", "[[milter]]\nname=\"a\"\nuse=\"knwon\"\n", `3:5: use: there is no native child "knwon"; did you mean "known"?`},
+	{"whatever its capitals", "[[milter]]\nname=\"a\"\nuse=\"Known\"\n", `3:5: use: there is no native child "Known"; did you mean "known"?`},
 	{"or with what there is", "[[milter]]\nname=\"a\"\nuse=\"greylist\"\n", `3:5: use: there is no native child "greylist"; there are known, needy, never`},
 	{"what is to come is told so", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\nwhen=\"stress\"\n",
 		"4:7: when: stress is not supported by this version yet"},

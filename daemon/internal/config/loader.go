@@ -366,12 +366,32 @@ func parseStatus(spec string) (Socket, error) {
 	return ParseSocket("inet:" + host + ":" + port)
 }
 
+// insteadOf are the native children that milterkit has, by what they take the place of.
+var insteadOf = map[string][]string{
+	"clamav":          {"clamd"},
+	"clamav-milter":   {"clamd"},
+	"dkim":            {"dkim-sign", "dkim-verify"},
+	"dkimpy-milter":   {"dkim-sign", "dkim-verify"},
+	"opendkim":        {"dkim-sign", "dkim-verify"},
+	"opendmarc":       {"dmarc"},
+	"milter-greylist": {"greylist"},
+	"postgrey":        {"greylist"},
+	"header_checks":   {"headers"},
+	"rspamd_proxy":    {"rspamd"},
+	"spamassassin":    {"spamd"},
+	"spamass-milter":  {"spamd"},
+	"pyspf-milter":    {"spf"},
+}
+
 func (l *loader) parseUse(name string) (string, error) {
 	if l.natives[name] != nil {
 		return name, nil
 	}
 	names := slices.Sorted(maps.Keys(l.natives))
-	switch near := nearest.DidYouMean(name, names); {
+	if own, ok := insteadOf[strings.ToLower(name)]; ok && l.natives[own[0]] != nil {
+		return "", fmt.Errorf(`there is no native child %q; did you mean "%s"? (a milter that runs by itself has a socket instead)`, name, strings.Join(own, `" or "`))
+	}
+	switch near := nearest.DidYouMean(strings.ToLower(name), names); {
 	case near != "":
 		return "", fmt.Errorf("there is no native child %q%s", name, near)
 	case len(names) == 0:
