@@ -22,8 +22,9 @@ import (
 const dkimKeyLong = `Make a key for DKIM: write it to FILE, which only its owner can read, and print
 the DNS record that publishes it, and what dkim-sign needs in milterkit.toml.
 
-With --check nothing is written: the key in FILE is compared with the record
-that is published, and what is wrong is said.
+With --check nothing is written: the record of the key in FILE is printed, and
+compared with the one that is published, and what is wrong is said. FILE may be
+a key that another program has made, such as OpenDKIM's.
 
 Exit status: 0 when it is done, or the record is right; 1 when it is not; 2 for
 a wrong command line.`
@@ -134,13 +135,14 @@ func (o *dkimKeyOptions) compare(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	fmt.Fprintf(out, "The record of the key in %s:\n\n%s\n\n", o.file, dkim.ZoneRecord(o.domain, o.selector, record))
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	notes, err := dkim.CheckRecord(ctx, dns.Shared(server), o.domain, o.selector, key.Public())
 	if err != nil {
-		return fmt.Errorf("%w\nThis would be right:\n\n%s", err, dkim.ZoneRecord(o.domain, o.selector, record))
+		return err
 	}
-	fmt.Fprintf(out, "%s._domainkey.%s has the key in %s.\n", o.selector, o.domain, o.file)
+	fmt.Fprintf(out, "It is published at %s._domainkey.%s.\n", o.selector, o.domain)
 	if len(notes) > 0 {
 		fmt.Fprintf(out, "%s\n", strings.Join(notes, "\n"))
 	}
