@@ -217,7 +217,10 @@ func (s *signer) identities(m *milterkit.Message) (ids []identity, why string, e
 		}
 	}
 	ids, err = s.ring.find(from[0][:at+1] + domain)
-	return ids, "", err
+	if len(ids) == 0 && err == nil && s.ours(m.Session) { // of others' mail that is nothing to tell
+		why = "there is no key for " + domain
+	}
+	return ids, why, err
 }
 
 // hasSigned reports whether a signature that would be made is there already, and good:

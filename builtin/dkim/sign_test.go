@@ -154,6 +154,18 @@ func TestMailOfSeveralAuthors(t *testing.T) {
 	}
 }
 
+// Mail of our own of a domain without a key is not signed, such as a bounce in the
+// name of the host, and the log says why.
+func TestMailOfADomainWithoutAKey(t *testing.T) {
+	var log bytes.Buffer
+	o := signWith(t, "ed")
+	o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	_, out := inside.through(t, newSign(t, o), "From: MAILER-DAEMON@mx.example.net\r\n\r\nReturned.\r\n")
+	if strings.Contains(out, FieldName) || !strings.Contains(log.String(), "not signed: there is no key for mx.example.net") {
+		t.Errorf("the log says %q of\n%s", log.String(), out)
+	}
+}
+
 // A message that comes by twice is signed once, unless it has changed.
 func TestNoSecondSignature(t *testing.T) {
 	o := signWith(t, "rsa", "ed")
