@@ -161,8 +161,8 @@ func mayUse(file, owner string) (there bool, err error) {
 	if unix.Access(file, unix.R_OK|unix.W_OK) == nil {
 		return true, nil
 	}
-	me := "user " + strconv.Itoa(os.Getuid())
-	if u, err := user.Current(); err == nil {
+	me := strconv.Itoa(os.Getuid())
+	if u, err := user.LookupId(me); err == nil { // not Current, which remembers root
 		me = u.Username
 	}
 	if me != owner {

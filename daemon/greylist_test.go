@@ -3,6 +3,7 @@ package daemon
 import (
 	"encoding/json"
 	"os"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -210,6 +211,30 @@ func TestGreylistCommandErrors(t *testing.T) {
 		if status != c.status || !strings.Contains(stderr, c.stderr) || strings.Contains(stderr, "--help") != (c.status == exitUsage) {
 			t.Errorf("%q: status %d\n%s", c.args, status, stderr)
 		}
+	}
+}
+
+// Who may not read the file is named, and what gives it to him.
+func TestGreylistFileOfAnother(t *testing.T) {
+	u, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := u.Username
+	if os.Geteuid() == 0 {
+		name = "nobody"
+	}
+	dir := publicDir(t)
+	if err := os.WriteFile(filepath.Join(dir, "greylist.db"), nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	file := greylistFile(t, dir, `database = "DIR/greylist.db"`)
+	text, _ := os.ReadFile(file)
+	os.WriteFile(file, []byte(strings.Replace(string(text), `user = "root"`, `user = "`+name+`"`, 1)), 0o644)
+	status, stdout, stderr := end(t, "greylist", "stats", "--config", file)
+	want := name + " may not read and write " + dir + "/greylist.db; as root do: chown " + name + " " + dir + "/greylist.db*"
+	if status != exitFault || stdout != "" || !strings.Contains(stderr, want) {
+		t.Errorf("status %d, want %s\n%s", status, want, stderr)
 	}
 }
 
