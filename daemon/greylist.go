@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"net/netip"
 	"os"
 	"os/signal"
 	"os/user"
@@ -213,6 +214,17 @@ func (s selection) has(e greylist.Entry) bool {
 		(len(s.what) == 0 || slices.ContainsFunc(s.what, e.Matches))
 }
 
+// narrower reports whether a selection names only a part of the clients that an entry
+// allows: who has one client forgotten does not mean a whole network.
+func (s selection) narrower(e greylist.Entry) bool {
+	own, err := netip.ParsePrefix(e.Client)
+	return err == nil && e.State == greylist.Allowed && len(s.what) > 0 && !slices.ContainsFunc(s.what, func(what string) bool {
+		name, _ := greylist.ParseClient(what)
+		p, err := netip.ParsePrefix(name)
+		return err == nil && p.Overlaps(own) && p.Bits() <= own.Bits()
+	})
+}
+
 func newGreylistList(all natives) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list [WHAT...]",
@@ -354,7 +366,11 @@ many entries that were. What is allowed is among it.
 				if err != nil {
 					return err
 				}
-				if s.has(e) {
+				switch {
+				case !s.has(e):
+				case s.narrower(e):
+					fmt.Fprintf(c.OutOrStdout(), "%s: %s stays allowed; it is forgotten by that name\n", m.milter, e.Client)
+				default:
 					found = append(found, e)
 				}
 			}

@@ -109,7 +109,10 @@ func TestGreylistCommand(t *testing.T) {
 		if got := greylistSays(t, file, "list", "--state", "allowed"); len(got) != 2 || !strings.HasPrefix(got[0], "allowed  192.0.2.0/24 since ") {
 			t.Errorf("it prints %q", got)
 		}
-		if got := greylistSays(t, file, "forget", "192.0.2.1", "waiting@example.org"); !slices.Equal(got, []string{"a: 2 forgotten"}) {
+		if got := greylistSays(t, file, "forget", "192.0.2.1"); !slices.Equal(got, []string{"a: 0 forgotten", "a: 192.0.2.0/24 stays allowed; it is forgotten by that name"}) {
+			t.Errorf("forget prints %q", got)
+		}
+		if got := greylistSays(t, file, "forget", "192.0.2.0/24", "waiting@example.org"); !slices.Equal(got, []string{"a: 2 forgotten"}) {
 			t.Errorf("forget prints %q", got)
 		}
 		if got := greylistSays(t, file, "stats", "--json"); !slices.Equal(got, []string{`{"milter":"a","waiting":1,"due":1,"passed":1,"allowed":1}`}) {
