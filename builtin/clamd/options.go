@@ -3,6 +3,7 @@ package clamd
 import (
 	"fmt"
 	"log/slog"
+	"regexp"
 	"time"
 
 	"github.com/milterkit/sdk/builtin/internal/peer"
@@ -61,6 +62,10 @@ var Defaults = Options{
 	Headers:   true,
 }
 
+// wrongCode is a code of SMTP, which is there already, or one of another class than
+// a refusal's.
+var wrongCode = regexp.MustCompile(`^(?:[2-5]\d\d(?:[ -]|$)|[24]\.\d{1,3}\.\d{1,3}(?: |$))`)
+
 // maxSize is the largest size that clamd.conf can have.
 const maxSize = 1 << 32
 
@@ -83,6 +88,8 @@ func (o Options) Validate() error {
 	switch {
 	case o.Infected == "header" && !o.Headers:
 		return wrong("infected", `"header" marks a virus in the header, and headers = false leaves it unmarked; write "reject", "discard" or "quarantine", or headers = true`)
+	case wrongCode.MatchString(o.Text):
+		return wrong("text", `%q begins with a code that it will not have: the reply is "550 " and the text; write it as "5.7.1 Infected with %%v"`, o.Text)
 	case o.Timeout <= 0:
 		return wrong("timeout", `%s leaves clamd no time; write a time such as "2m"`, o.Timeout)
 	case o.MaxSize < 1 || o.MaxSize > maxSize:

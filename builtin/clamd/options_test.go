@@ -19,6 +19,8 @@ func TestWrongOptions(t *testing.T) {
 		`oversize: "scan" is not what can become of a message; write "accept", "reject", "tempfail" or "quarantine"`:                                           func(o *Options) { o.Oversize = "scan" },
 		`infected: "accept" is not what can become of a message; write "reject", "discard", "quarantine" or "header"`:                                          func(o *Options) { o.Infected = "accept" },
 		`infected: "header" marks a virus in the header, and headers = false leaves it unmarked; write "reject", "discard" or "quarantine", or headers = true`: func(o *Options) { o.Infected, o.Headers = "header", false },
+		`text: "550 5.7.1 no" begins with a code that it will not have: the reply is "550 " and the text; write it as "5.7.1 Infected with %v"`:                func(o *Options) { o.Text = "550 5.7.1 no" },
+		`text: "4.7.1 later" begins with a code that it will not have: the reply is "550 " and the text; write it as "5.7.1 Infected with %v"`:                 func(o *Options) { o.Text = "4.7.1 later" },
 	} {
 		o := Defaults
 		change(&o)
