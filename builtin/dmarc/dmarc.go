@@ -77,7 +77,9 @@ func (o Options) Validate() error {
 		action.Check("bad_from", o.BadFrom, all...),
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.Domains)) {
-		if _, err := domain.ASCII(name); err != nil {
+		if strings.Contains(name, "*") {
+			errs = append(errs, action.Errorf("domains", "%q has an asterisk, which stands for nothing here; write a name such as \"example.org\", which holds for those below it, too", name))
+		} else if _, err := domain.ASCII(name); err != nil {
 			errs = append(errs, action.Errorf("domains", "%q is %w; write a name such as \"example.org\"", name, err))
 		} else if err := action.Check("domains", o.Domains[name], all...); err != nil {
 			errs = append(errs, err)

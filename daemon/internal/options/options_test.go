@@ -164,7 +164,7 @@ func TestWrongOptions(t *testing.T) {
 		{zero, `max_size = true`, `1:12: max_size: this is true or false; write text in quotes, such as "256MiB"`},
 		{full, `max_size = -1`, `1:12: max_size: -1 is less than 0; write a size such as "1KiB"`},
 		{zero, `few = "1KiB"`, `1:7: few: 1024 is not between 0 and 255`},
-		{zero, `net = 10`, `1:7: net: this is a whole number; write text in quotes`},
+		{zero, `net = 10`, `1:7: net: this is a whole number; write text in quotes, such as "192.0.2.0/24"`},
 		{full, `net = 10`, `1:7: net: this is a whole number; write text in quotes, such as "10.0.0.0/8"`},
 		{full, `net = "10.0.0.0"`, `1:7: net: "10.0.0.0" is wrong: netip.ParsePrefix("10.0.0.0"): no '/'; write text such as "10.0.0.0/8"`},
 		{zero, `match = "("`, "1:9: match: \"(\" is wrong: error parsing regexp: missing closing ): `(`"},
@@ -173,7 +173,8 @@ func TestWrongOptions(t *testing.T) {
 		{zero, "domains = [\"a\",\n  1, true]", "2:3: domains: this is a whole number; write text in quotes, such as \"text\"\n" +
 			`2:6: domains: this is true or false; write text in quotes, such as "text"`},
 		{zero, `domains = [{a=1}]`, `1:12: domains: this is a table; write text in quotes, such as "text"`},
-		{zero, `nets = true`, `1:8: nets: this is true or false; write a list, such as ["…"]`},
+		{zero, `nets = true`, `1:8: nets: this is true or false; write a list, such as ["192.0.2.0/24"]`},
+		{zero, `nets = ["192.0.2.1"]`, `1:9: nets: "192.0.2.1" is wrong: netip.ParsePrefix("192.0.2.1"): no '/'; write text such as "192.0.2.0/24"`},
 		{zero, `sizes = 1`, `1:9: sizes: this is a whole number; write a list, such as ["10MiB"]`},
 		{zero, `quota = 5`, `1:9: quota: this is a whole number; write a table, such as {"key" = 10}`},
 		{full, `quota = 5`, `1:9: quota: this is a whole number; write a table, such as {"a" = 1}`},
@@ -289,7 +290,7 @@ func TestMissingOptions(t *testing.T) {
 	}
 	const list, most, match, nets, quota = `[milter.options] needs "list", for example list = "/etc/list"`,
 		`[milter.options] needs "max_size", for example max_size = "1MiB"`, `[milter.options] needs "match", for example match = "…"`,
-		`[milter.options] needs "nets", for example nets = ["…"]`, `[milter.options] needs "per_domain", for example per_domain = {"key" = 10}`
+		`[milter.options] needs "nets", for example nets = ["192.0.2.0/24"]`, `[milter.options] needs "per_domain", for example per_domain = {"key" = 10}`
 	const x = `[milter.options.inner.deep] needs "x", for example x = 10`
 	const rest = "match = \"x\"\nnets = []\nper_domain = {}\n"
 	s := must(t, needy{List: "/etc/list", Most: 1 << 20})

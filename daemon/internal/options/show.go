@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding"
 	"math"
+	"net/netip"
 	"reflect"
 	"strconv"
 	"time"
@@ -122,12 +123,19 @@ func textOf(v reflect.Value) string {
 	return string(text)
 }
 
+// samples are right values of types whose own messages do not say what would be.
+var samples = map[reflect.Type]string{
+	reflect.TypeFor[netip.Prefix]():   "192.0.2.0/24",
+	reflect.TypeFor[netip.AddrPort](): "127.0.0.1:53",
+	reflect.TypeFor[netip.Addr]():     "192.0.2.1",
+}
+
 // example is a right value, as a message names it: the default, where that is
 // something, else one of the kind. It is "" where there is none.
 func example(like reflect.Value, size bool) string {
 	switch t := like.Type(); {
 	case isText(t):
-		if text := textOf(like); text != "" {
+		if text := cmp.Or(textOf(like), samples[t]); text != "" {
 			return tomlfile.Literal(text)
 		}
 		return ""
