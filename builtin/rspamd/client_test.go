@@ -126,6 +126,23 @@ func TestOddAnswersFail(t *testing.T) {
 	}
 }
 
+// The answer is bounded where it has no end, too: its time is not up long before.
+func TestEndlessAnswer(t *testing.T) {
+	for _, head := range []string{"Connection: close", "Content-Length: 9000000000000"} {
+		f := startFakeDoing(t, "tcp", func(f *fakeRspamd, conn net.Conn) {
+			f.read(conn)
+			io.WriteString(conn, "HTTP/1.1 200 OK\r\n"+head+"\r\n\r\n{\"action\":\"no action\",\"x\":\"")
+			for text := []byte(strings.Repeat("x", 100_000)); ; {
+				if _, err := conn.Write(text); err != nil {
+					return
+				}
+			}
+		})
+		s := send(t, options(f), mail{})
+		wantFail(t, s.verdict, "longer than")
+	}
+}
+
 // A rspamd that is not there, or hangs at any point, costs its own time and no more.
 func TestDownOrHung(t *testing.T) {
 	for name, x := range map[string]struct {
