@@ -88,7 +88,7 @@ func NewVerify(o VerifyOptions) (milterkit.Child, error) {
 	}
 	o.Policies = policies
 	v := &Verifier{MaxSignatures: o.MaxSignatures, Resolver: o.Resolver, Clock: o.Clock}
-	return milterkit.OnMessage("dkim-verify", func(ctx context.Context, m *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
+	return milterkit.OnMessage("dkim-verify", action.Bounded(func(ctx context.Context, m *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
 		list := v.Verify(ctx, m)
 		if err := ctx.Err(); err != nil {
 			return milterkit.Fail(fmt.Errorf("the signatures could not be verified in time: %w", context.Cause(ctx)))
@@ -97,7 +97,7 @@ func NewVerify(o VerifyOptions) (milterkit.Child, error) {
 		authres.RemoveForged(m, e, id)
 		e.InsertHeader(0, authres.FieldName, authres.Format(id, Results(list)))
 		return o.decide(m, e, list)
-	}), nil
+	})), nil
 }
 
 // Results returns what came of all signatures of a message, as results for

@@ -279,6 +279,15 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
+// A message with more forged results than a mail server deletes in no time is refused.
+func TestTooManyForgedResults(t *testing.T) {
+	forged := strings.Repeat("Authentication-Results: mx.example.net; dkim=pass\r\n", 600)
+	o, _ := outside.through(t, newVerify(t, VerifyDefaults), forged+letter("Hello.\r\n"))
+	if code, _ := o.Verdict.SMTP(); code != 552 {
+		t.Errorf("got %v", o.Verdict)
+	}
+}
+
 // An author that cannot be made out may be of any domain that From has in it: there is
 // no way past the policy of one that readers would show.
 func TestPoliciesOfUnclearAuthors(t *testing.T) {

@@ -103,7 +103,7 @@ func New(o Options) (milterkit.Child, error) {
 	}
 	o.Domains = domains
 	c := &checker{options: o, verifier: &dkim.Verifier{Resolver: o.Resolver, Clock: o.Clock}}
-	return milterkit.OnMessage("dmarc", c.message), nil
+	return milterkit.OnMessage("dmarc", action.Bounded(c.message)), nil
 }
 
 // action returns what becomes of a message with that evaluation.

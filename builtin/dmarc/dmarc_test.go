@@ -342,3 +342,13 @@ func TestRules(t *testing.T) {
 		},
 	}.Run(t)
 }
+
+// A message with more forged results than a mail server deletes in no time is refused.
+func TestTooManyForgedResults(t *testing.T) {
+	t.Parallel()
+	forged := strings.Repeat("Authentication-Results: mx.example.net; dkim=pass\n", 600)
+	got := send(t, player(client, "client.example"), "a@nothing.example", forged+from("alice@nothing.example"), milterkit.Slot{Child: newChild(t, options(zone()))})
+	if !strings.HasPrefix(got.Reply, "552 ") {
+		t.Errorf("%s %s", got.Result, got.Reply)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/milterkit/sdk/builtin/internal/action"
 	"github.com/milterkit/sdk/builtin/internal/letter"
 	"github.com/milterkit/sdk/builtin/internal/peer"
 	"github.com/milterkit/sdk/milterkit"
@@ -33,7 +34,7 @@ func New(o Options) (milterkit.Child, error) {
 	}
 	f := &filter{Options: o, servers: peer.NewList(addrs, nil)}
 	f.hooks = milterkit.Hooks{
-		Message: f.message,
+		Message: action.Bounded(f.message),
 		Prompt:  true, // it waits for rspamd only, until ctx is done
 	}
 	return f, nil

@@ -242,3 +242,11 @@ func TestValidate(t *testing.T) {
 		t.Errorf("the defaults: %v", err)
 	}
 }
+
+// A message with more forged marks than a mail server deletes in no time is refused.
+func TestTooManyForgedMarks(t *testing.T) {
+	s := send(t, options(startFake(t, clean)), mail{text: letterOf(strings.Repeat("X-Spam: No\r\n", 600))})
+	if code, _ := s.verdict.SMTP(); code != 552 {
+		t.Errorf("got %v", s.verdict)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/milterkit/sdk/builtin/internal/action"
 	"github.com/milterkit/sdk/builtin/internal/letter"
 	"github.com/milterkit/sdk/builtin/internal/peer"
 	"github.com/milterkit/sdk/milterkit"
@@ -35,7 +36,7 @@ func New(o Options) (milterkit.Child, error) {
 	}
 	f := &filter{Options: o, servers: peer.NewList(addrs, o.Now)}
 	f.hooks = milterkit.Hooks{
-		Message: f.message,
+		Message: action.Bounded(f.message),
 		Prompt:  true, // it waits for spamd only, until ctx is done
 	}
 	return f, nil

@@ -255,3 +255,11 @@ func squeeze(s string) string {
 		return r
 	}, s))
 }
+
+// A message with more forged fields than a mail server deletes in no time is refused.
+func TestTooManyForgedFields(t *testing.T) {
+	v, _ := send(t, options(startFake(t, hamAnswer)), mail{text: letterOf(strings.Repeat("X-Spam-Flag: NO\r\n", 600))})
+	if code, _ := v.SMTP(); code != 552 {
+		t.Errorf("got %v", v)
+	}
+}

@@ -78,7 +78,7 @@ func New(o Options) (milterkit.Child, error) {
 	}
 	return milterkit.NewChild("spf", func() milterkit.Hooks {
 		t := &transaction{options: &o}
-		return milterkit.Hooks{Mail: t.mail, Message: t.message, Reset: func() { t.result = nil }}
+		return milterkit.Hooks{Mail: t.mail, Message: action.Bounded(t.message), Reset: func() { t.result = nil }}
 	}), nil
 }
 

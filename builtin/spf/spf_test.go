@@ -484,3 +484,14 @@ func TestRules(t *testing.T) {
 		Mails: []miltertest.Mail{{From: "<a@pass.example>"}, {From: "<a@fail.example>"}, {From: "<a@explains.example>"}},
 	}.Run(t)
 }
+
+// A message with more forged results than a mail server deletes in no time is refused.
+func TestTooManyForgedResults(t *testing.T) {
+	t.Parallel()
+	forged := strings.Repeat("Authentication-Results: mx.example.net; dkim=pass\n", 600)
+	got := send(t, options(), player(client, "client.example"), miltertest.Mail{From: "<a@nothing.example>",
+		Message: miltertest.ParseMessage([]byte(forged + "Subject: x\n\nHello.\n"))})
+	if !strings.HasPrefix(got.Reply, "552 ") {
+		t.Errorf("%s %s", got.Result, got.Reply)
+	}
+}
