@@ -17,6 +17,23 @@ import (
 	"github.com/milterkit/sdk/milterkit"
 )
 
+// The commands are those of github.com/baruwa-enterprise/clamd. Its client does not
+// ask them: a message that is scanned through it (v1.0.1) may be called clean though
+// it is not, or not be heard of again. It loses the last piece of a reader that
+// returns it together with io.EOF; takes a connection that was closed without an
+// answer for one with nothing to tell; takes the name of a virus that has a colon for
+// no answer at all; does not tell why clamd broke off; heeds the ctx only while it
+// dials, and for FILDES no timeout at all, so that it would read the memory of a
+// message that is gone; and reads answers without a bound. It dials by itself, so that
+// none of the latter can be stopped from outside. What is in this file and answer.go is
+// shorter than guards around all that would be, and has no goroutine that could be
+// left behind. TestWhatTheLibraryGetsWrong shows what it is needed for.
+//
+// A clamd on this machine is handed an open file (FILDES), which takes 0.94 of the
+// time of sending it the message (INSTREAM): for 10 KB 0.97 ms against 1.04, for 5 MB
+// 154 ms against 163, with one signature; it saves clamd a file of its own. The
+// library takes 1.1 times as long, as it sends pieces of 1 KB.
+
 // scan has a message scanned by the first clamd that works, and returns the name of
 // the virus in it, "" for none, and who said so. open reads the message from its
 // beginning; it has size bytes.
