@@ -400,9 +400,9 @@ func newGreylistStats(all natives) *cobra.Command {
 		Use:   "stats",
 		Short: "Count what is remembered",
 		Long: `Count what is remembered: entries that wait, that have passed, and that are
-allowed. Those that wait and would pass at their next try, as their delay is
-over, are of clients that have not come again. With --json their number is "due",
-and they are counted in "waiting" too.`,
+allowed. Those that wait and would pass at their next try, as their delay
+is over, are of clients that have not come again. With --json their number
+is "due", and they are counted in "waiting" too.`,
 		Example: "  milterkit greylist stats --json",
 		Args:    onlyFlags,
 	}

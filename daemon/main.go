@@ -12,7 +12,9 @@
 //	[milter.options]
 //	max = 50
 //
-// See docs/your-own-milterkit.md.
+// It comes beside the children that every milterkit has, whose names are taken:
+// clamd, dkim-sign, dkim-verify, dmarc, greylist, headers, rspamd, spamd and spf
+// (docs/children). See docs/your-own-milterkit.md.
 package daemon
 
 import (
@@ -39,7 +41,9 @@ const (
 )
 
 // Main runs the program with the arguments of the process, and returns the status
-// that the process is to end with. children are those that `use` can name.
+// that the process is to end with. children are those that `use` can name beside the
+// ones that every milterkit has (docs/children/README.md), whose names are taken: for
+// one of them, or one twice, Main says so and ends.
 func Main(children ...Native) int {
 	name := "milterkit"
 	if len(os.Args) > 0 && os.Args[0] != "" {
