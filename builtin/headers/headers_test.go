@@ -263,7 +263,6 @@ func TestRulesDoNotWorkTooHard(t *testing.T) {
 		{"a value too often", long, Rule{Header: "Subject", Action: Replace, Text: strings.Repeat("$0", 1000)}, milterkit.KindReject},
 		{"a value once", long, Rule{Header: "Subject", Match: "x{1,5}", Action: Replace, Text: "$0"}, milterkit.KindContinue},
 		{"backtracking", long, Rule{Header: "Subject", Match: "^(x+x+)+y", Action: Reject}, milterkit.KindContinue},
-		{"counting", long, Rule{Header: "Subject", Match: ".{1,500}z", Action: Reject}, milterkit.KindContinue},
 		{"words everywhere", long, Rule{Header: "Subject", Match: `\b(cheap|free|buy)\b.*\b(pills|watches)\b`, Action: Reject}, milterkit.KindContinue},
 		{"a reply", long, Rule{Header: "Subject", Action: Reject, Text: "no $0"}, milterkit.KindReject},
 	} {
