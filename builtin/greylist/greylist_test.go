@@ -456,6 +456,24 @@ func TestAStoreThatHangsLetsMailPass(t *testing.T) {
 	}
 }
 
+// A session that ends while the store is asked says nothing about the store.
+func TestASessionThatEndsIsNotTheStoresFault(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	store := &failing{hangs: true}
+	g := guard{clock: time.Now, log: slog.New(slog.NewTextHandler(&log, nil))}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	g.check(ctx, store, Try{Key: someKey, At: time.Now()}, policy)
+	store.hangs = false
+	if r, ok := g.check(t.Context(), store, Try{Key: someKey, At: time.Now()}, policy); !ok || r.State != Waiting {
+		t.Errorf("the next one has %+v, %v", r, ok)
+	}
+	if log.Len() > 0 || g.passed.Load() > 0 {
+		t.Errorf("%d passed, and the log has\n%s", g.passed.Load(), &log)
+	}
+}
+
 // And so do a Redis that is not there, one that takes connections and says nothing,
 // and a file that is damaged.
 func TestRealStoresThatAreGone(t *testing.T) {
