@@ -19,9 +19,10 @@ func newCheckCommand(all natives) *cobra.Command {
 		Use:   "check",
 		Short: "Check the configuration",
 		Long: `Check the configuration file, and ask each milter, and what native children
-ask, such as clamd, whether it answers. The messages are those of serve. Started as root, check gives up root's rights as
-serve does, so that it may do what serve may do; where the user of the file is
-not there, it says so and goes on as nobody.
+ask, such as clamd, whether it answers. The messages are those of serve. Started
+as root, check gives up root's rights as serve does, so that it may do what
+serve may do; where the user of the file is not there, it says so and goes on as
+nobody.
 
 Exit status: 0 when the configuration is good, also where a milter does not
 answer; 78 when it is wrong.`,
