@@ -44,7 +44,7 @@ func GenerateKey(kind string) (crypto.Signer, error) {
 }
 
 // WriteKey writes a key to a new file that only its owner can read. Where there is
-// one of that name it fails.
+// one of that name it fails; where it fails otherwise it leaves none behind.
 func WriteKey(file string, key crypto.Signer) error {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -54,8 +54,11 @@ func WriteKey(file string, key crypto.Signer) error {
 	if err != nil {
 		return err
 	}
-	err = pem.Encode(f, &pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	return errors.Join(err, f.Close())
+	err = errors.Join(pem.Encode(f, &pem.Block{Type: "PRIVATE KEY", Bytes: der}), f.Sync(), f.Close())
+	if err != nil {
+		os.Remove(file) // half a key is of no use, and in the way of the next try
+	}
+	return err
 }
 
 // Record returns the text of the DNS record that publishes a key.
