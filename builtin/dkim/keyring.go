@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/milterkit/sdk/builtin/internal/action"
+	"github.com/milterkit/sdk/builtin/internal/watch"
 )
 
 // A Key is a key to sign with, and the domain whose mail it signs. A domain can have
@@ -24,19 +25,19 @@ type Key struct {
 // A keyring knows with which keys an author's mail is signed.
 type keyring struct {
 	keys    []Key
-	table   *watched[keyTable] // nil: there is none
-	signing *watched[*signingTable]
+	table   *watch.File[keyTable] // nil: there is none
+	signing *watch.File[*signingTable]
 
 	now func() time.Time
 	log *slog.Logger
 
 	mu    sync.Mutex
-	files map[string]*watched[crypto.Signer]
+	files map[string]*watch.File[crypto.Signer]
 }
 
 // newKeyring reads the keys and tables that the options name.
 func newKeyring(o *SignOptions) (*keyring, error) {
-	r := &keyring{keys: o.Keys, now: o.Clock, log: o.Logger, files: map[string]*watched[crypto.Signer]{}}
+	r := &keyring{keys: o.Keys, now: o.Clock, log: o.Logger, files: map[string]*watch.File[crypto.Signer]{}}
 	var errs []error
 	for i, k := range r.keys {
 		r.keys[i].Domain = strings.ToLower(k.Domain)
@@ -45,9 +46,9 @@ func newKeyring(o *SignOptions) (*keyring, error) {
 		}
 	}
 	if o.KeyTable != "" {
-		r.table = watch(r, strings.TrimPrefix(o.KeyTable, "file:"), readTable(parseKeyTable))
+		r.table = watched(r, strings.TrimPrefix(o.KeyTable, "file:"), readTable(parseKeyTable))
 		file, wild := strings.CutPrefix(o.SigningTable, "refile:")
-		r.signing = watch(r, strings.TrimPrefix(file, "file:"), readTable(func(text []byte) (*signingTable, error) {
+		r.signing = watched(r, strings.TrimPrefix(file, "file:"), readTable(func(text []byte) (*signingTable, error) {
 			return parseSigningTable(text, wild)
 		}))
 		errs = append(errs, r.checkTables())
@@ -55,29 +56,29 @@ func newKeyring(o *SignOptions) (*keyring, error) {
 	return r, errors.Join(errs...)
 }
 
-func watch[T any](r *keyring, path string, read func(string) (T, error)) *watched[T] {
-	return &watched[T]{path: path, read: read, now: r.now, log: r.log}
+func watched[T any](r *keyring, path string, read func(string) (T, error)) *watch.File[T] {
+	return &watch.File[T]{Path: path, Read: read, Now: r.now, Who: "dkim-sign", Log: r.log}
 }
 
 // checkTables reads the tables and all keys that they name by a whole name.
 func (r *keyring) checkTables() error {
-	keys, err := r.table.get()
+	keys, err := r.table.Get()
 	if err != nil {
 		return action.Errorf("key_table", "%w", err)
 	}
-	rules, err := r.signing.get()
+	rules, err := r.signing.Get()
 	if err != nil {
 		return action.Errorf("signing_table", "%w", err)
 	}
 	for _, rule := range rules.rules {
 		if _, there := keys[rule.key]; !there && rule.key != "%" {
-			return action.Errorf("signing_table", "%s has the key %q, which is not in %s", r.signing.path, rule.key, r.table.path)
+			return action.Errorf("signing_table", "%s has the key %q, which is not in %s", r.signing.Path, rule.key, r.table.Path)
 		}
 	}
 	for _, key := range keys {
 		if !strings.Contains(key.file, "%") {
 			if _, err := r.file(key.file); err != nil {
-				return action.Errorf("key_table", "%s: %w", r.table.path, err)
+				return action.Errorf("key_table", "%s: %w", r.table.Path, err)
 			}
 		}
 	}
@@ -90,9 +91,9 @@ func (r *keyring) file(path string) (crypto.Signer, error) {
 	w := r.files[path]
 	r.mu.Unlock()
 	if w == nil {
-		w = watch(r, path, ReadKey)
+		w = watched(r, path, ReadKey)
 	}
-	key, err := w.get()
+	key, err := w.Get()
 	if err == nil {
 		r.mu.Lock()
 		r.files[path] = w
@@ -142,11 +143,11 @@ func (r *keyring) keysOf(domain string) []Key {
 
 // inTables is find, in OpenDKIM's tables.
 func (r *keyring) inTables(addr, domain string) ([]identity, error) {
-	keys, err := r.table.get()
+	keys, err := r.table.Get()
 	if err != nil {
 		return nil, err
 	}
-	table, err := r.signing.get()
+	table, err := r.signing.Get()
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +162,7 @@ func (r *keyring) inTables(addr, domain string) ([]identity, error) {
 			if rule.key == "%" { // a domain without a key
 				continue
 			}
-			return nil, fmt.Errorf("%s has the key %q, which is not in %s", r.signing.path, name, r.table.path)
+			return nil, fmt.Errorf("%s has the key %q, which is not in %s", r.signing.Path, name, r.table.Path)
 		}
 		id := identity{domain: entry.domain, selector: entry.selector}
 		if id.domain == "%" {
