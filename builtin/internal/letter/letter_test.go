@@ -10,15 +10,12 @@ import (
 	"github.com/milterkit/sdk/milterkit"
 )
 
-// read returns the letter of a message to which a child before has added a field.
-func read(t *testing.T, text, added, above string, skip func([]byte) bool) string {
+// read returns the letter of a message of which an MTA has shown the fields, name and
+// value in turn, and the body.
+func read(t *testing.T, above string, skip func([]byte) bool, body string, fields ...string) string {
 	t.Helper()
-	adds := milterkit.OnMessage("adds", func(_ context.Context, _ *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
-		e.AddHeader("X-Added", added)
-		return milterkit.Continue
-	})
 	var got string
-	reads := milterkit.OnMessage("reads", func(_ context.Context, m *milterkit.Message, _ *milterkit.Edits) milterkit.Verdict {
+	d, err := milterkit.NewDispatcher(milterkit.Slot{Child: milterkit.OnMessage("reads", func(_ context.Context, m *milterkit.Message, _ *milterkit.Edits) milterkit.Verdict {
 		l := New(m, above, skip)
 		for range 2 { // it can be sent more than once
 			all, err := io.ReadAll(l.Reader())
@@ -28,8 +25,7 @@ func read(t *testing.T, text, added, above string, skip func([]byte) bool) strin
 			got = string(all)
 		}
 		return milterkit.Continue
-	})
-	d, err := milterkit.NewDispatcher(milterkit.Slot{Child: adds}, milterkit.Slot{Child: reads})
+	})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,14 +34,19 @@ func read(t *testing.T, text, added, above string, skip func([]byte) bool) strin
 	defer w.Close()
 	w.Mail(t.Context(), milterkit.NewAddress("<a@b>"))
 	w.Rcpt(t.Context(), milterkit.NewAddress("<c@d>"))
-	w.Message(t.Context(), []byte(text))
+	for i := 0; i < len(fields); i += 2 {
+		w.Header([]byte(fields[i]), []byte(fields[i+1]))
+	}
+	w.EndOfHeader(t.Context())
+	w.Body(t.Context(), []byte(body))
+	w.EndOfMessage(t.Context())
 	return got
 }
 
 // What a server is shown is the message as it will be delivered: a line in a value
 // begins no field and ends no header, whoever wrote it.
 func TestLinesOfAValue(t *testing.T) {
-	for added, want := range map[string]string{
+	for value, want := range map[string]string{
 		"one\n two":            "one\r\n two",
 		"one\n\ttwo":           "one\r\n\ttwo",
 		"one\ntwo: three":      "one\r\n\ttwo: three",
@@ -53,17 +54,18 @@ func TestLinesOfAValue(t *testing.T) {
 		"one\r\ntwo\r\n three": "one\r\n\ttwo\r\n three",
 		"":                     "",
 	} {
-		got := read(t, "Subject: x\r\n\ty\r\n\r\nHello.\r\n", added, "", nil)
-		if wanted := "Subject: x\r\n\ty\r\nX-Added: " + want + "\r\n\r\nHello.\r\n"; got != wanted {
-			t.Errorf("%q: got\n%q\nwant\n%q", added, got, wanted)
+		got := read(t, "", nil, "Hello.\r\n", "X", " "+value, "Subject", " x")
+		if wanted := "X: " + want + "\r\nSubject: x\r\n\r\nHello.\r\n"; got != wanted {
+			t.Errorf("%q: got\n%q\nwant\n%q", value, got, wanted)
 		}
 	}
 }
 
 // Fields can be put above, and others left out.
 func TestAboveAndSkipped(t *testing.T) {
-	got := read(t, "X-Gone: x\r\nSubject: x\r\n\r\n\x00\xff", "y", "Received: z\r\n", func(name []byte) bool { return string(name) == "X-Gone" })
-	if want := "Received: z\r\nSubject: x\r\nX-Added: y\r\n\r\n\x00\xff"; got != want {
+	skip := func(name []byte) bool { return string(name) == "X-Gone" }
+	got := read(t, "Received: z\r\n", skip, "\x00\xff", "X-Gone", " x", "Subject", " x")
+	if want := "Received: z\r\nSubject: x\r\n\r\n\x00\xff"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
