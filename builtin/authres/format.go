@@ -2,6 +2,7 @@ package authres
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -47,10 +48,10 @@ func Format(id string, results []Result) string {
 	return b.String()
 }
 
-// clean takes out control characters, and cuts what is too long.
+// clean takes out what cannot be seen, and cuts what is too long.
 func clean(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == utf8.RuneError {
+		if r != ' ' && !unicode.IsPrint(r) || r == utf8.RuneError { // neither controls, nor what turns the text around
 			return '?'
 		}
 		return r

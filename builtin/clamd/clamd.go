@@ -23,6 +23,7 @@ import (
 
 	"github.com/baruwa-enterprise/clamd/protocol"
 
+	"github.com/milterkit/sdk/builtin/internal/action"
 	"github.com/milterkit/sdk/builtin/internal/peer"
 	"github.com/milterkit/sdk/milterkit"
 )
@@ -65,7 +66,7 @@ func New(o Options) (milterkit.Child, error) {
 func (c *child) Name() string { return "clamd" }
 
 // Hooks implements [milterkit.Child].
-func (c *child) Hooks() milterkit.Hooks { return milterkit.Hooks{Message: c.message} }
+func (c *child) Hooks() milterkit.Hooks { return milterkit.Hooks{Message: action.Bounded(c.message)} }
 
 // Probe returns which clamds do not answer, and why.
 func (c *child) Probe(ctx context.Context) error {

@@ -189,7 +189,7 @@ func (s *signer) ours(session *milterkit.Session) bool {
 	client := session.Client()
 	addr := client.Addr().Unmap().WithZone("")
 	switch {
-	case session.AuthUser() != "", !addr.IsValid():
+	case session.AuthUser() != "", session.Family == milterkit.FamilyUnix:
 		return true
 	case addr.IsLoopback() && client.Port() == 0: // Postfix, of mail that did not come by SMTP
 		return true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/milterkit/sdk/builtin/authres"
 	"github.com/milterkit/sdk/builtin/dkim"
@@ -19,6 +20,10 @@ type checker struct {
 	verifier *dkim.Verifier
 }
 
+// checkTime bounds all look-ups for one message. What is not known then is a
+// temperror: a sender's slow name servers must not hold sessions for minutes.
+const checkTime = 30 * time.Second
+
 // message checks a message, adds what was found, and does what is due.
 func (c *checker) message(ctx context.Context, m *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
 	id := authres.ID(c.options.AuthservID, m.Session)
@@ -28,8 +33,10 @@ func (c *checker) message(ctx context.Context, m *milterkit.Message, e *milterki
 		}
 		return milterkit.Continue
 	}
-	ids, own := c.spf(ctx, m, id)
-	signers, verified := c.dkim(ctx, m, id)
+	within, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	ids, own := c.spf(within, m, id)
+	signers, verified := c.dkim(within, m, id)
 	ids, own = append(ids, signers...), append(own, verified...)
 
 	name, unclear := author(m)
@@ -42,7 +49,7 @@ func (c *checker) message(ctx context.Context, m *milterkit.Message, e *milterki
 	case name == "":
 		result = Evaluation{Keyword: None, Problem: "From names no domain"}
 	default:
-		result = Evaluate(ctx, c.options.Resolver, name, ids)
+		result = Evaluate(within, c.options.Resolver, name, ids)
 		act = c.options.action(result)
 	}
 	if err := ctx.Err(); err != nil { // then the results mean nothing

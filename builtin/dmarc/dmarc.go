@@ -38,10 +38,10 @@ type Options struct {
 	// several From fields, or several domains in it, or it cannot be made out.
 	BadFrom string `toml:"bad_from"`
 
-	// Domains are the actions for messages that fail, or cannot be checked now, by
+	// Policies are the actions for messages that fail, or cannot be checked now, by
 	// the author's domain, whatever that asks for. One holds for the names below it,
 	// too, where these have none of their own.
-	Domains map[string]string
+	Policies map[string]string
 
 	// Skip are networks of clients that are not checked, besides this host and
 	// clients that have authenticated.
@@ -76,12 +76,12 @@ func (o Options) Validate() error {
 		action.Check("temperror", o.TempError, action.None, action.TempFail, action.Quarantine),
 		action.Check("bad_from", o.BadFrom, all...),
 	}
-	for _, name := range slices.Sorted(maps.Keys(o.Domains)) {
+	for _, name := range slices.Sorted(maps.Keys(o.Policies)) {
 		if strings.Contains(name, "*") {
-			errs = append(errs, action.Errorf("domains", "%q has an asterisk, which stands for nothing here; write a name such as \"example.org\", which holds for those below it, too", name))
+			errs = append(errs, action.Errorf("policies", "%q has an asterisk, which stands for nothing here; write a name such as \"example.org\", which holds for those below it, too", name))
 		} else if _, err := domain.ASCII(name); err != nil {
-			errs = append(errs, action.Errorf("domains", "%q is %w; write a name such as \"example.org\"", name, err))
-		} else if err := action.Check("domains", o.Domains[name], all...); err != nil {
+			errs = append(errs, action.Errorf("policies", "%q is %w; write a name such as \"example.org\"", name, err))
+		} else if err := action.Check("policies", o.Policies[name], all...); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -96,12 +96,12 @@ func New(o Options) (milterkit.Child, error) {
 	if o.Resolver == nil {
 		o.Resolver = dns.Shared(o.Nameserver)
 	}
-	domains := make(map[string]string, len(o.Domains))
-	for name, act := range o.Domains {
+	domains := make(map[string]string, len(o.Policies))
+	for name, act := range o.Policies {
 		ascii, _ := domain.ASCII(name) // Validate has looked
 		domains[ascii] = act
 	}
-	o.Domains = domains
+	o.Policies = domains
 	c := &checker{options: o, verifier: &dkim.Verifier{Resolver: o.Resolver, Clock: o.Clock}}
 	return milterkit.OnMessage("dmarc", action.Bounded(c.message)), nil
 }
@@ -135,7 +135,7 @@ func (o *Options) action(e Evaluation) string {
 // that has one.
 func (o *Options) override(name string) (act string, there bool) {
 	for {
-		if act, there = o.Domains[name]; there {
+		if act, there = o.Policies[name]; there {
 			return act, true
 		}
 		_, above, found := strings.Cut(name, ".")

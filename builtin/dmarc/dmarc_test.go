@@ -173,9 +173,9 @@ func TestActions(t *testing.T) {
 
 func domains(pairs ...string) func(*Options) {
 	return func(o *Options) {
-		o.Domains = map[string]string{}
+		o.Policies = map[string]string{}
 		for pair := range slices.Chunk(pairs, 2) {
-			o.Domains[pair[0]] = pair[1]
+			o.Policies[pair[0]] = pair[1]
 		}
 	}
 }
@@ -322,9 +322,9 @@ func TestForgedResultsOfOwnClients(t *testing.T) {
 func TestOptionsAreChecked(t *testing.T) {
 	o := Defaults
 	o.AuthservID, o.Reject, o.TempError = "my name", "discard", "reject"
-	o.Domains = map[string]string{"a b": "none", "example.org": "drop", "*.example.org": "none"}
+	o.Policies = map[string]string{"a b": "none", "example.org": "drop", "*.example.org": "none"}
 	_, err := New(o)
-	for _, want := range []string{`authserv_id: "my name" is not the name of a server`, `reject: "discard" is no action`, `temperror: "reject" is no action`, `domains: "a b" is not a domain`, `domains: "*.example.org" has an asterisk`, `domains: "drop" is no action`} {
+	for _, want := range []string{`authserv_id: "my name" is not the name of a server`, `reject: "discard" is no action`, `temperror: "reject" is no action`, `policies: "a b" is not a domain`, `policies: "*.example.org" has an asterisk`, `policies: "drop" is no action`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}

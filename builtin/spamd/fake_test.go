@@ -145,7 +145,7 @@ type mail struct {
 func options(f *fakeSpamd) Options {
 	o := Defaults
 	o.Addresses = []string{f.addr}
-	o.Now = func() time.Time { return time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC) }
+	o.Clock = func() time.Time { return time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC) }
 	return o
 }
 

@@ -49,8 +49,8 @@ type Options struct {
 	// the address has characters that no user's name has. Empty: spamd's own.
 	DefaultUser string
 
-	// Now is the clock. Nil: time.Now.
-	Now func() time.Time `toml:"-"`
+	// Clock is the time. Nil: time.Now.
+	Clock func() time.Time `toml:"-"`
 
 	// Logger is told of what is not looked at. Nil: slog.Default().
 	Logger *slog.Logger `toml:"-"`

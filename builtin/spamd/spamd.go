@@ -31,10 +31,10 @@ func New(o Options) (milterkit.Child, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Now == nil {
-		o.Now = time.Now
+	if o.Clock == nil {
+		o.Clock = time.Now
 	}
-	f := &filter{Options: o, servers: peer.NewList(addrs, o.Now)}
+	f := &filter{Options: o, servers: peer.NewList(addrs, o.Clock)}
 	f.hooks = milterkit.Hooks{
 		Message: action.Bounded(f.message),
 		Prompt:  true, // it waits for spamd only, until ctx is done
@@ -54,7 +54,7 @@ func (f *filter) Probe(ctx context.Context) error {
 }
 
 func (f *filter) message(ctx context.Context, m *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
-	l := letter.New(m, envelope(m, f.Now()), isOurs)
+	l := letter.New(m, envelope(m, f.Clock()), isOurs)
 	if f.MaxSize > 0 && l.Size() > f.MaxSize {
 		f.logger().Info("message not shown to spamd: it is too big", "session", m.ID, "queue_id", m.QueueID(), "size", l.Size(), "max_size", f.MaxSize)
 		write(m, e, nil)

@@ -41,9 +41,13 @@ func (l *List) Try(ctx context.Context, ask func(context.Context, Addr) error) e
 		if len(failures) > 0 && ctx.Err() != nil {
 			break
 		}
-		l.begin(i)
+		was := l.begin(i)
 		err := ask(ctx, l.addrs[i])
-		l.end(i, err)
+		if ctx.Err() != nil && err != nil {
+			l.set(i, was) // who asked went away: that says nothing of the server
+		} else {
+			l.end(i, err)
+		}
 		if err == nil {
 			return nil
 		}
@@ -71,23 +75,29 @@ func (l *List) order() []int {
 
 // begin is called before a server is asked. Where the penalty of one that has
 // failed is over, one caller finds out whether it works again, and meanwhile the
-// others pass it by.
-func (l *List) begin(i int) {
+// others pass it by. It returns when the server had failed before that.
+func (l *List) begin(i int) (was time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.failed[i].IsZero() {
+	if was = l.failed[i]; !was.IsZero() {
 		l.failed[i] = l.now()
 	}
+	return was
 }
 
 // end takes down how a server has done.
 func (l *List) end(i int, err error) {
+	var failed time.Time
+	if err != nil {
+		failed = l.now()
+	}
+	l.set(i, failed)
+}
+
+func (l *List) set(i int, failed time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.failed[i] = time.Time{}
-	if err != nil {
-		l.failed[i] = l.now()
-	}
+	l.failed[i] = failed
 }
 
 // failures are why each server would not do.

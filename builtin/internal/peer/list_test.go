@@ -132,3 +132,25 @@ func TestDialSaysWhyNotInFewWords(t *testing.T) {
 	}
 	conn.Close()
 }
+
+// A session that ends while it waits says nothing of the server, which is asked first
+// again.
+func TestWhoGoesAwayDoesNotCount(t *testing.T) {
+	l := NewList([]Addr{{"tcp", "a:1"}, {"tcp", "b:1"}}, nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	err := l.Try(ctx, func(context.Context, Addr) error {
+		cancel()
+		return context.Canceled
+	})
+	if err == nil {
+		t.Error("no error")
+	}
+	var first Addr
+	l.Try(context.Background(), func(_ context.Context, a Addr) error {
+		first = a
+		return nil
+	})
+	if first.Addr != "a:1" {
+		t.Errorf("%s is asked first", first)
+	}
+}
