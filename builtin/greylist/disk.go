@@ -322,11 +322,13 @@ func (o *opened) write(ctx context.Context, statement string, args ...any) (chan
 	}
 	defer o.give()
 	result, err := o.rest.ExecContext(ctx, statement, args...)
-	o.dirty.Store(true)
 	if err != nil {
 		return 0, err
 	}
 	n, err := result.RowsAffected()
+	if n > 0 {
+		o.dirty.Store(true)
+	}
 	return int(n), err
 }
 
