@@ -391,6 +391,20 @@ func TestSPFIsAskedOnceAMessage(t *testing.T) {
 	}
 }
 
+// Mail does not wait long for SPF: then it is as any other.
+func TestSPFHasItsTime(t *testing.T) {
+	r := newRig(t, func(o *Options) {
+		o.Trusted = []string{"example.org"}
+		o.SPF = func(ctx context.Context, _ *milterkit.Envelope) (bool, error) {
+			if end, limited := ctx.Deadline(); !limited || time.Until(end) > spfTime {
+				t.Errorf("SPF may take until %v", end)
+			}
+			return true, context.DeadlineExceeded
+		}
+	})
+	r.wants(letter{}, full)
+}
+
 // failing is a store that can be gone.
 type failing struct {
 	Memory
