@@ -22,7 +22,7 @@ type Options struct {
 
 	// MaxSize is the size in bytes, header and all, up to which a message is scanned
 	// as a whole. clamd must take as much: StreamMaxLength, MaxFileSize and
-	// MaxScanSize of clamd.conf. From 1 to 4 GiB.
+	// MaxScanSize of clamd.conf. From 1 to 2047 MiB.
 	MaxSize int64 `toml:",size"`
 
 	// Oversize says what becomes of a message that is bigger: "accept" (it goes on,
@@ -66,8 +66,9 @@ var Defaults = Options{
 // a refusal's.
 var wrongCode = regexp.MustCompile(`^(?:[2-5]\d\d(?:[ -]|$)|[24]\.\d{1,3}\.\d{1,3}(?: |$))`)
 
-// maxSize is the largest size that clamd.conf can have.
-const maxSize = 1 << 32
+// maxSize is below 2 GiB: files that are larger clamd calls clean, without a look,
+// whatever clamd.conf says.
+const maxSize = 2047 << 20
 
 // Validate returns an error that names the option that is wrong, and says what
 // would be right.
@@ -93,7 +94,7 @@ func (o Options) Validate() error {
 	case o.Timeout <= 0:
 		return wrong("timeout", `%s leaves clamd no time; write a time such as "2m"`, o.Timeout)
 	case o.MaxSize < 1 || o.MaxSize > maxSize:
-		return wrong("max_size", `%d is not the size of a message; write one from 1 to "4GiB", such as "25MiB"`, o.MaxSize)
+		return wrong("max_size", `%d is not the size of a message; write one from 1 to "2047MiB", such as "25MiB"`, o.MaxSize)
 	}
 	return nil
 }
