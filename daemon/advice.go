@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 // advice is what an administrator should know of a configuration that is not
 // wrong. serve logs it, check prints it.
 func advice(c *config.Config) []string {
-	var notes []string
+	notes := slices.Clone(c.Notes)
 	name := c.Server.User
 	// Not user.Current, which remembers who started the process.
 	switch me, err := user.LookupId(strconv.Itoa(os.Getuid())); {
@@ -44,7 +45,7 @@ func advice(c *config.Config) []string {
 		notes = append(notes, "no milter is enabled: every message passes")
 	}
 	for _, m := range c.Enabled() {
-		condition, _ := conditionOf(m)
+		condition, _ := conditionOf(new(when.Env), m)
 		for _, name := range when.Strange(condition) {
 			notes = append(notes, fmt.Sprintf("the condition of %s names the macro %s, which neither Postfix nor Sendmail has by itself: unless the MTA is told to define it, it is empty", m.Name.V, name))
 		}

@@ -102,7 +102,7 @@ func (all natives) load(file string) (*config.Config, error) {
 	for name, n := range all {
 		known[name] = n.schema
 	}
-	return config.Load(file, known)
+	return withDetected(config.Load(file, known))
 }
 
 // children makes the native children of a configuration, each in the place of its

@@ -22,6 +22,7 @@ type Config struct {
 	File    string // as it was named
 	Server  Server
 	Milters []Milter // in the order in which they are asked
+	Notes   []string // what an administrator should know of how it came about
 }
 
 // Server is the section [server].
@@ -39,6 +40,7 @@ type Server struct {
 	ShutdownTimeout Value[time.Duration]
 	Log             Value[string] // "stderr" or "syslog"
 	Status          Value[Socket] // the zero Socket: off
+	Detect          Value[bool]   // the milters of this machine are added
 }
 
 // Milter is one section [[milter]]. Either Use or Socket is set.
@@ -65,22 +67,26 @@ type Value[T any] struct {
 	From Origin
 }
 
-// An Origin is where a value came from. The zero Origin is the default.
+// An Origin is where a value came from: a line of a file, a file, or "detect" where
+// detection has decided it. The zero Origin is the default.
 type Origin struct {
 	File         string
 	Line, Column int
 }
 
-// String returns "default" or "FILE:LINE".
+// String returns "default", "FILE:LINE", or FILE where there is no line.
 func (o Origin) String() string {
-	if o.IsDefault() {
+	switch {
+	case o.IsDefault():
 		return "default"
+	case o.Line == 0:
+		return o.File
 	}
 	return fmt.Sprintf("%s:%d", o.File, o.Line)
 }
 
 // IsDefault reports whether nobody has set the value.
-func (o Origin) IsDefault() bool { return o.Line == 0 }
+func (o Origin) IsDefault() bool { return o == Origin{} }
 
 // An Error is something wrong at one place of the file, Errors is all of it.
 type (
@@ -103,6 +109,9 @@ func (c *Config) Enabled() []Milter {
 // it was put to use.
 func (c *Config) Fault(key string, from Origin, err error) Errors {
 	e := &Error{File: c.File, Line: from.Line, Column: from.Column, Message: key + ": " + err.Error()}
+	if from.Line > 0 {
+		e.File = from.File // another than c.File, where the milter was detected
+	}
 	if from.IsDefault() {
 		e.Message += " (this is the default)"
 	}

@@ -82,8 +82,6 @@ var wrongFiles = []struct{ rule, file, want string }{
 	{"an unknown native child is told with the nearest", "[[milter]]\nname=\"a\"\nuse=\"knwon\"\n", `3:5: use: there is no native child "knwon"; did you mean "known"?`},
 	{"whatever its capitals", "[[milter]]\nname=\"a\"\nuse=\"Known\"\n", `3:5: use: there is no native child "Known"; did you mean "known"?`},
 	{"or with what there is", "[[milter]]\nname=\"a\"\nuse=\"greylist\"\n", `3:5: use: there is no native child "greylist"; there are known, needy, never`},
-	{"what is to come is told so", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\nwhen=\"stress\"\n",
-		"4:7: when: stress is not supported by this version yet"},
 
 	{"an option is of its type", native + "max = \"5\"\n", `5:7: max: this is a string; write a whole number, without quotes, such as 100`},
 	{"all wrong options are told", native + "max = 5.5\ndelay = \"5\"\n",
@@ -164,6 +162,7 @@ message_timeout = "1h"
 shutdown_timeout = "1.5s"
 log = "syslog"
 status = "[::1]:8891"
+detect = true
 
 [[milter]]
 name = "a"
@@ -200,7 +199,7 @@ enabled = false
 	if m.Socket.V != (Socket{Network: "tcp", Addr: "localhost:26"}) || m.DefaultAction.V != milterkit.DefaultQuarantine || m.When.V != "authenticated && !local" || m.Pipeline.V || !m.Together.V || m.Enabled.V {
 		t.Errorf("got %+v", m)
 	}
-	if got := m.Name.From.String(); got != "f:22" {
+	if got := m.Name.From.String(); got != "f:23" {
 		t.Errorf("name is from %s", got)
 	}
 	if len(c.Enabled()) != 1 {
@@ -227,7 +226,6 @@ func TestAFileThatIsNotThereIsAnError(t *testing.T) {
 	}
 }
 
-// The example of the design document must be taken, but for what is to come.
 func TestTheDefaultsAreThoseOfAnEmptyFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "f")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -251,6 +249,7 @@ message_timeout  = "4m50s"                                 # default
 shutdown_timeout = "5s"                                    # default
 log              = "stderr"                                # default
 status           = ""                                      # default
+detect           = false                                   # default
 `
 	if got := string(c.TOML()); got != want {
 		t.Errorf("got\n%s", got)

@@ -67,6 +67,7 @@ func (l *loader) serverKeys(s *Server) []key {
 		{"shutdown_timeout", into(l, &s.ShutdownTimeout, duration)},
 		{"log", into(l, &s.Log, tomlfile.Text("stderr", parseOneOf("stderr", "syslog")))},
 		{"status", into(l, &s.Status, tomlfile.Text("127.0.0.1:8891", parseStatus))},
+		{"detect", into(l, &s.Detect, tomlfile.Bool)},
 	}
 }
 

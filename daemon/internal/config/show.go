@@ -41,6 +41,7 @@ func (s *Server) settings() section {
 		duration("shutdown_timeout", s.ShutdownTimeout),
 		{"log", s.Log.V, s.Log.From},
 		{"status", s.Status.V.String(), s.Status.From},
+		{"detect", s.Detect.V, s.Detect.From},
 	}
 }
 

@@ -44,6 +44,7 @@ func drawConfig(t *rapid.T) *Config {
 		MessageTimeout: span("message"), ShutdownTimeout: span("shutdown"),
 		Log:    Value[string]{rapid.SampledFrom([]string{"stderr", "syslog"}).Draw(t, "log"), at},
 		Status: Value[Socket]{rapid.SampledFrom([]Socket{{}, {Network: "tcp", Addr: "127.0.0.1:70"}, {Network: "unix", Addr: "/s"}}).Draw(t, "status"), at},
+		Detect: Value[bool]{rapid.Bool().Draw(t, "detect"), at},
 	}}
 	if slices.Contains(c.Server.Listen.V, c.Server.Status.V) {
 		c.Server.Status.V = Socket{} // it can not be both
