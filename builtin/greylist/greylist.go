@@ -139,7 +139,7 @@ func (s *session) passesSPF(ctx context.Context, e *milterkit.Envelope) bool {
 		defer cancel()
 		pass, err := s.g.options.SPF(within, e)
 		if err != nil {
-			s.g.options.Logger.Debug("greylist: SPF could not be checked", "sender", e.Sender.Addr, "error", err)
+			s.g.options.Logger.Debug("greylist: SPF could not be checked", "session", e.ID, "sender", e.Sender.Addr, "error", err)
 		}
 		pass = pass && err == nil
 		s.spf = &pass
