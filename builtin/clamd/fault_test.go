@@ -231,6 +231,17 @@ func TestABadClamdIsTriedLastForAWhile(t *testing.T) {
 	}
 }
 
+// Each clamd has the whole of its time, be that of all together longer than a child
+// has without a sign of life.
+func TestTheContentTimeoutBeginsAnewForEach(t *testing.T) {
+	t.Parallel()
+	hangs := func(_ *fake, conn net.Conn) { hang(conn) }
+	first, second := (&fake{conn: hangs}).start(t, "unix"), (&fake{conn: hangs}).start(t, "tcp")
+	child := newChild(t, with(options(first, second), func(o *Options) { o.Timeout = 600 * time.Millisecond }))
+	r := scanAs(t.Context(), t, milterkit.Slot{Child: child, ContentTimeout: time.Second}, []byte(letter))
+	wantFailed(t, r, first.addr()+": no answer in 600ms; "+second.addr()+": no answer in 600ms")
+}
+
 // Where none answers the reason names them all.
 func TestTheReasonNamesAll(t *testing.T) {
 	t.Parallel()

@@ -51,7 +51,13 @@ func scan(t *testing.T, child milterkit.Child, text string) result {
 
 func scanIn(ctx context.Context, t *testing.T, child milterkit.Child, text []byte) result {
 	t.Helper()
-	d, err := milterkit.NewDispatcher(milterkit.Slot{Child: child})
+	return scanAs(ctx, t, milterkit.Slot{Child: child}, text)
+}
+
+// scanAs is scanIn, of a child on terms of its own.
+func scanAs(ctx context.Context, t *testing.T, slot milterkit.Slot, text []byte) result {
+	t.Helper()
+	d, err := milterkit.NewDispatcher(slot)
 	if err != nil {
 		t.Fatal(err)
 	}
