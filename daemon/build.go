@@ -45,6 +45,8 @@ func remoteOf(m *config.Milter, log *slog.Logger) *remote.Milter {
 // serverOf makes the server of a configuration whose milters are these children,
 // each in its place.
 func serverOf(c *config.Config, children []milterkit.Child, log *slog.Logger) (*milterkit.Server, error) {
+	var server *milterkit.Server
+	known := when.Env{Sessions: func() int { return server.Sessions() }, Stress: stressFrom(postfixFolder, log)}
 	var slots []milterkit.Slot
 	grouped := false // the group that the milter at hand may join has a slot
 	for i, m := range c.Milters {
@@ -55,7 +57,7 @@ func serverOf(c *config.Config, children []milterkit.Child, log *slog.Logger) (*
 		if !m.Enabled.V {
 			continue
 		}
-		condition, err := conditionOf(m)
+		condition, err := conditionOf(&known, m)
 		if err != nil {
 			return nil, c.Fault("when", m.When.From, err)
 		}
@@ -77,22 +79,24 @@ func serverOf(c *config.Config, children []milterkit.Child, log *slog.Logger) (*
 	dispatcher.StageTimeout = s.StageTimeout.V
 	dispatcher.MessageTimeout = s.MessageTimeout.V
 	dispatcher.Logger = log
-	return &milterkit.Server{
+	server = &milterkit.Server{
 		Dispatcher: dispatcher,
 		MaxMemory:  int64(s.MaxMemory.V),
 		TempDir:    s.TempDir.V,
 		MaxHeader:  int(s.MaxHeader.V),
 		Logger:     log,
-	}, nil
+	}
+	return server, nil
 }
 
 // conditionOf returns the condition under which a milter takes part. The loader
-// has compiled it once, to tell what is wrong with it and where.
-func conditionOf(m config.Milter) (milterkit.Condition, error) {
+// has compiled it once, to tell what is wrong with it and where; a file that it names
+// may be another's to read than the one's who loaded it.
+func conditionOf(known *when.Env, m config.Milter) (milterkit.Condition, error) {
 	if m.When.V == "" {
 		return milterkit.Condition{}, nil
 	}
-	condition, errs := when.Compile(m.When.V)
+	condition, errs := known.Compile(m.When.V)
 	if len(errs) > 0 {
 		return milterkit.Condition{}, errors.New(errs[0].Message)
 	}

@@ -156,9 +156,9 @@ func TestCheckTellsOfConditions(t *testing.T) {
 		t.Errorf("a condition that is not there is told:\n%s", stdout)
 	}
 
-	file = configFile(t, dir, milters(`"locla || trusted"`, `'cidr(client.addr, "192.0.2.0/99")'`))
+	file = configFile(t, dir, milters(`"locla || trustd"`, `'cidr(client.addr, "192.0.2.0/99")'`))
 	want := file + ":8:9: when: unknown name \"locla\"; did you mean \"local\"?\n" +
-		file + ":8:18: when: trusted is not supported by this version yet\n" +
+		file + ":8:18: when: unknown name \"trustd\"; did you mean \"trusted\"?\n" +
 		file + ":12:27: when: cidr: \"192.0.2.0/99\" is not a network; write one such as \"192.0.2.0/24\" or \"2001:db8::/32\"\n"
 	for _, command := range []string{"check", "serve", "show-config"} {
 		if status, _, stderr := end(t, command, "-c", file); status != exitConfig || stderr != want {
@@ -196,5 +196,33 @@ func TestAConditionReachesTheSlot(t *testing.T) {
 	c := &config.Config{Milters: []config.Milter{{When: config.Value[string]{V: "nonsense"}, Enabled: config.Value[bool]{V: true}}}}
 	if _, _, err := natives(nil).build(c, nil); err == nil || !strings.Contains(err.Error(), `when: unknown name "nonsense"`) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// The sessions that conditions count are those of the daemon.
+func TestConditionsCountTheSessionsOfTheDaemon(t *testing.T) {
+	dir := publicDir(t)
+	f := filterAt(t, filepath.Join(dir, "second"))
+	file := configFile(t, dir, "[[milter]]\nname = \"second\"\nsocket = \"DIR/second\"\nwhen = 'sessions >= 2'\n")
+	r := begin(t, program("serve", "--config", file))
+	defer r.stop(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := f.Idle(ctx, 1); err != nil { // serve asks at its start who is there
+		t.Fatal(err)
+	}
+	before := f.Sessions()
+	for i, want := range []int{0, 1} {
+		m, err := miltertest.Dial(ctx, "unix", filepath.Join(dir, "s"), miltertest.Offer{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		if _, err := m.Connect("mx.example.org", wire.FamilyInet, 25, "192.0.2.7"); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.Sessions() - before; got != want {
+			t.Errorf("%d sessions of the milter, want %d, while there are %d", got, want, i+1)
+		}
 	}
 }

@@ -257,6 +257,28 @@ func (f *fickle) Hooks() milterkit.Hooks {
 	}}
 }
 
+// Sessions are counted from accept until they have ended, those without a place too.
+func TestSessionsAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, func(s *milterkit.Server) { s.MaxSessions = 1 })
+		defer c.stop()
+		count := func(want int) {
+			t.Helper()
+			synctest.Wait()
+			if got := c.Sessions(); got != want {
+				t.Errorf("%d sessions, want %d", got, want)
+			}
+		}
+		count(0)
+		first, second := c.dial(), c.dial()
+		count(2)
+		first.Close()
+		count(1)
+		second.Close()
+		count(0)
+	})
+}
+
 // All sessions have numbers of their own, those that were turned away too.
 func TestSessionsHaveNumbersOfTheirOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -16,16 +16,14 @@ import (
 type Server struct {
 	Dispatcher *Dispatcher
 
-	// MaxSessions bounds the sessions at one time. The next one waits for a place
-	// for 5 s; if it gets none, its messages are told at MAIL to try again
-	// later (451 4.3.2). A connection keeps its place until it ends, also while
-	// it is idle. Zero: no limit.
+	// MaxSessions bounds the sessions at one time. The next one waits 5 s for a place;
+	// if it gets none, its messages are told at MAIL to try again later (451 4.3.2). An
+	// idle connection keeps its place. Zero: no limit.
 	MaxSessions int
 
-	// MaxConnections bounds the connections of MTAs at one time, those included
-	// that wait for a place or got none. The next one of each listener waits
-	// until another ends, and those after it in the listen queue. With it
-	// descriptors are kept free for what sessions need. Zero: no limit.
+	// MaxConnections bounds the connections of MTAs at one time, those without a place
+	// included. The next one of each listener waits until another ends, and those after
+	// it in the listen queue: descriptors stay free for sessions. Zero: no limit.
 	MaxConnections int
 
 	// MaxMemory bounds the bytes of messages that are held in memory, for all
@@ -33,8 +31,7 @@ type Server struct {
 	// Zero: DefaultMaxMemory. Below zero: no limit.
 	MaxMemory int64
 
-	// TempDir is where that file is. It should not be in memory itself.
-	// Empty: os.TempDir().
+	// TempDir is where that file is, best not in memory. Empty: os.TempDir().
 	TempDir string
 
 	// MaxHeader bounds one message's whole header, in bytes; a longer one is
@@ -159,9 +156,15 @@ func (s *Server) serveConn(nc net.Conn) {
 	})
 }
 
-// Shutdown stops taking connections, ends idle sessions at once, lets messages
-// under way end, and returns. If ctx is done first, it cuts them short and
-// returns the ctx's error.
+// Sessions returns how many there are now, those without a place included.
+func (s *Server) Sessions() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+// Shutdown takes no more connections, ends idle sessions, and lets messages under
+// way end. If ctx is done first, it cuts them short, and returns its error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopListening((*conn).endWhenIdle)
 	ended := make(chan struct{})

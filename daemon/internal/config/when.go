@@ -16,7 +16,7 @@ func (l *loader) readWhen(v *tomlfile.Value) (string, error) {
 	if err != nil || condition == "" {
 		return "", err
 	}
-	_, errs := when.Compile(condition)
+	_, errs := l.conditions.Compile(condition)
 	for _, e := range errs {
 		l.report(v.PlaceOf(e.Offset), "when: "+whenMessage(e))
 	}

@@ -1,7 +1,9 @@
 package when
 
 import (
+	"context"
 	"fmt"
+	"regexp"
 	"regexp/syntax"
 	"slices"
 	"strings"
@@ -9,61 +11,28 @@ import (
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/file"
 
+	"github.com/milterkit/sdk/builtin/conditions"
 	"github.com/milterkit/sdk/milterkit"
 )
 
-// A kind is what a part of a condition is, in the words of an error message.
-type kind string
-
-const (
-	wrong kind = "" // it has been reported
-	truth kind = "true or false"
-	text  kind = "text"
-)
-
-// A word is something that a condition can name: what it is, and the first
-// stage at which it is known.
-type word struct {
-	kind kind
-	at   milterkit.Stage
-}
-
-var words = map[string]word{
-	"authenticated": {truth, milterkit.StageMail},
-	"local":         {truth, milterkit.StageConnect},
-	"s25r":          {truth, milterkit.StageConnect},
-	"client.addr":   {text, milterkit.StageConnect},
-	"client.name":   {text, milterkit.StageConnect},
-	"helo":          {text, milterkit.StageHelo},
-	"mail_from":     {text, milterkit.StageMail},
-	"rcpt_to":       {text, milterkit.StageRcpt},
-}
-
-var (
-	// names are the words in the order in which messages have them.
-	names = []string{"authenticated", "local", "s25r", "client.addr", "client.name", "helo", "mail_from", "rcpt_to"}
-
-	functions = []string{"macro", "cidr"}
-
-	// later are the names whose time has not come.
-	later = []string{"trusted", "stress"}
-)
-
-// condition checks the whole of one.
-func (c *compiler) condition(n ast.Node) {
-	if k := c.check(n); k == text {
-		c.report(start(n), `this is text, and a condition is true or false, such as helo == "mail.example.org"`)
+// condition compiles the whole of one.
+func (c *compiler) condition(n ast.Node) part {
+	p := c.check(n)
+	if p.kind == text || p.kind == number {
+		c.report(start(n), `this is %s, and a condition is true or false, such as helo == "mail.example.org"`, p.kind)
 	}
+	return p
 }
 
-// check checks a part of a condition and returns what it is. What is not known
-// here is refused.
-func (c *compiler) check(n ast.Node) kind {
+// check compiles a part of a condition. What is not known here is refused.
+func (c *compiler) check(n ast.Node) part {
 	switch n := n.(type) {
 	case *ast.BoolNode:
-		return truth
+		return isTrue(func(context.Context, *milterkit.Envelope, milterkit.Address) bool { return n.Value })
 	case *ast.StringNode:
-		return text
+		return part{kind: text, text: func(context.Context, *milterkit.Envelope, milterkit.Address) string { return n.Value }}
+	case *ast.IntegerNode:
+		return part{kind: number, number: func() int { return n.Value }}
 	case *ast.IdentifierNode, *ast.MemberNode:
 		return c.name(n)
 	case *ast.UnaryNode:
@@ -79,89 +48,186 @@ func (c *compiler) check(n ast.Node) kind {
 	default:
 		c.report(n.Location(), "this has no meaning in a condition")
 	}
-	return wrong
+	return part{}
 }
 
-// need checks a part of which something is expected; who says by what.
-func (c *compiler) need(n ast.Node, want kind, who string) {
-	if got := c.check(n); got != want && got != wrong {
-		c.report(start(n), "%q wants %s, and this is %s", who, want, got)
+func isTrue(f truthOf) part { return part{kind: truth, truth: f} }
+
+// need compiles a part of which something is expected; who says by what.
+func (c *compiler) need(n ast.Node, want kind, who string) part {
+	p := c.check(n)
+	if p.kind != want && p.kind != wrong {
+		c.report(start(n), "%q wants %s, and this is %s", who, want, p.kind)
+		return part{}
 	}
+	return p
 }
 
-// unary checks a negation. It is of the next name only: !helo == "a" is
+// unary compiles a negation. It is of the next name only: !helo == "a" is
 // (!helo) == "a", and one mistake.
-func (c *compiler) unary(n *ast.UnaryNode) kind {
-	k := c.check(n.Node)
-	if k == text {
-		c.report(start(n.Node), "%q wants true or false, and this is text; for not equal write !=", n.Operator)
-		return wrong
+func (c *compiler) unary(n *ast.UnaryNode) part {
+	p := c.check(n.Node)
+	switch p.kind {
+	case wrong:
+		return part{}
+	case truth:
+		return isTrue(func(ctx context.Context, e *milterkit.Envelope, to milterkit.Address) bool {
+			return !p.truth(ctx, e, to)
+		})
 	}
-	return k
+	c.report(start(n.Node), "%q wants true or false, and this is %s; for not equal write !=", n.Operator, p.kind)
+	return part{}
 }
 
-func (c *compiler) binary(n *ast.BinaryNode) kind {
-	switch n.Operator {
-	case "&&", "||", "and", "or":
-		c.need(n.Left, truth, n.Operator)
-		c.need(n.Right, truth, n.Operator)
+// binary compiles an operator between two parts. Where one of them is wrong, nobody
+// will call what is made.
+func (c *compiler) binary(n *ast.BinaryNode) part {
+	op := n.Operator
+	switch op {
+	case "&&", "and":
+		l, r := c.need(n.Left, truth, op).truth, c.need(n.Right, truth, op).truth
+		return isTrue(func(ctx context.Context, e *milterkit.Envelope, to milterkit.Address) bool {
+			return l(ctx, e, to) && r(ctx, e, to)
+		})
+	case "||", "or":
+		return c.or(c.need(n.Left, truth, op), c.need(n.Right, truth, op))
 	case "==", "!=":
-		l, r := c.check(n.Left), c.check(n.Right)
-		if l != r && l != wrong && r != wrong {
-			c.report(n.Location(), "%q compares %s with %s", n.Operator, l, r)
-		}
-		c.compare(n.Left, n.Right)
-		c.compare(n.Right, n.Left)
-	case "contains", "startsWith", "endsWith":
-		c.need(n.Left, text, n.Operator)
-		c.need(n.Right, text, n.Operator)
+		return c.equal(n)
+	case "<", "<=", ">", ">=":
+		return c.order(op, c.need(n.Left, number, op).number, c.need(n.Right, number, op).number)
+	case "contains":
+		return c.texts(n, strings.Contains)
+	case "startsWith":
+		return c.texts(n, strings.HasPrefix)
+	case "endsWith":
+		return c.texts(n, strings.HasSuffix)
 	case "matches":
-		c.need(n.Left, text, n.Operator)
-		c.pattern(n.Right)
+		return c.matches(n)
 	case "in":
-		c.need(n.Left, text, n.Operator)
-		c.list(n.Left, n.Right)
+		return c.in(n)
 	}
-	return truth
+	c.report(n.Location(), "this has no meaning in a condition")
+	return part{}
 }
 
-// pattern checks a regular expression, which is compiled once for all sessions.
-func (c *compiler) pattern(n ast.Node) {
-	s, ok := n.(*ast.StringNode)
-	if !ok {
-		c.report(start(n), `"matches" wants a regular expression in quotes, such as "@example[.]org$"`)
-		return
+// or joins two parts. DNS lists are asked at the same time.
+func (c *compiler) or(l, r part) part {
+	if l.zones != nil && r.zones != nil {
+		return c.blocklists(slices.Concat(l.zones, r.zones))
 	}
-	if _, err := syntax.Parse(s.Value, syntax.Perl); err != nil {
+	return isTrue(func(ctx context.Context, e *milterkit.Envelope, to milterkit.Address) bool {
+		return l.truth(ctx, e, to) || r.truth(ctx, e, to)
+	})
+}
+
+// equal compiles == and !=.
+func (c *compiler) equal(n *ast.BinaryNode) part {
+	l, r := c.check(n.Left), c.check(n.Right)
+	if l.kind != r.kind && l.kind != wrong && r.kind != wrong {
+		c.report(n.Location(), "%q compares %s with %s", n.Operator, l.kind, r.kind)
+		return part{}
+	}
+	c.compare(n.Left, n.Right)
+	c.compare(n.Right, n.Left)
+	want := n.Operator == "=="
+	switch l.kind {
+	case text:
+		return isTrue(func(ctx context.Context, e *milterkit.Envelope, to milterkit.Address) bool {
+			return (l.text(ctx, e, to) == r.text(ctx, e, to)) == want
+		})
+	case number:
+		return isTrue(func(context.Context, *milterkit.Envelope, milterkit.Address) bool {
+			return (l.number() == r.number()) == want
+		})
+	}
+	return isTrue(func(ctx context.Context, e *milterkit.Envelope, to milterkit.Address) bool {
+		return (l.truth(ctx, e, to) == r.truth(ctx, e, to)) == want
+	})
+}
+
+// order compiles the operators that put numbers in order.
+func (c *compiler) order(op string, l, r numberOf) part {
+	return isTrue(func(context.Context, *milterkit.Envelope, milterkit.Address) bool {
+		switch l, r := l(), r(); op {
+		case "<":
+			return l < r
+		case "<=":
+			return l <= r
+		case ">":
+			return l > r
+		default:
+			return l >= r
+		}
+	})
+}
+
+// texts compiles an operator of two texts.
+func (c *compiler) texts(n *ast.BinaryNode, operate func(l, r string) bool) part {
+	l, r := c.need(n.Left, text, n.Operator).text, c.need(n.Right, text, n.Operator).text
+	return isTrue(func(ctx context.Context, e *milterkit.Envelope, to milterkit.Address) bool {
+		return operate(l(ctx, e, to), r(ctx, e, to))
+	})
+}
+
+// matches compiles a regular expression, once for all sessions.
+func (c *compiler) matches(n *ast.BinaryNode) part {
+	l := c.need(n.Left, text, n.Operator).text
+	s, ok := n.Right.(*ast.StringNode)
+	if !ok {
+		c.report(start(n.Right), `"matches" wants a regular expression in quotes, such as "@example[.]org$"`)
+		return part{}
+	}
+	pattern, err := regexp.Compile(s.Value)
+	if err != nil {
 		message := err.Error()
 		if e, ok := err.(*syntax.Error); ok {
 			message = fmt.Sprintf("%s: %q", e.Code, e.Expr)
 		}
-		c.report(n.Location(), "this is not a regular expression: %s", message)
+		c.report(s.Location(), "this is not a regular expression: %s", message)
+		return part{}
 	}
+	return isTrue(func(ctx context.Context, e *milterkit.Envelope, to milterkit.Address) bool {
+		return pattern.MatchString(l(ctx, e, to))
+	})
 }
 
-// list checks what stands behind in.
-func (c *compiler) list(of, n ast.Node) {
-	items, ok := n.(*ast.ArrayNode)
-	name, _ := dotted(of, c.text)
+// in compiles the question whether a text is in a list.
+func (c *compiler) in(n *ast.BinaryNode) part {
+	l := c.need(n.Left, text, "in").text
+	if calls(n.Right, "list") {
+		return c.inFile(n.Left, l, n.Right.(*ast.CallNode))
+	}
+	items, ok := n.Right.(*ast.ArrayNode)
+	name, _ := dotted(n.Left, c.text)
 	switch {
 	case !ok && name == "client.addr":
-		c.report(start(n), `for a network write %s`, examples["cidr"])
+		c.report(start(n.Right), `for a network write %s`, examples["cidr"])
+		return part{}
 	case !ok:
-		c.report(start(n), `"in" wants a list, such as ["a.example", "b.example"]; for a part of a text write contains`)
+		c.report(start(n.Right), `"in" wants a list, such as ["a.example", "b.example"] or list("/etc/milterkit/domains"); for a part of a text write contains`)
+		return part{}
 	case len(items.Nodes) == 0:
-		c.report(n.Location(), "the list is empty, so nothing is ever in it")
-	default:
-		for _, item := range items.Nodes {
-			c.need(item, text, "in")
-			c.compare(of, item)
-		}
+		c.report(n.Right.Location(), "the list is empty, so nothing is ever in it")
+		return part{}
 	}
+	list := make([]textOf, len(items.Nodes))
+	for i, item := range items.Nodes {
+		list[i] = c.need(item, text, "in").text
+		c.compare(n.Left, item)
+	}
+	return isTrue(func(ctx context.Context, e *milterkit.Envelope, to milterkit.Address) bool {
+		it := l(ctx, e, to)
+		for _, item := range list {
+			if item(ctx, e, to) == it {
+				return true
+			}
+		}
+		return false
+	})
 }
 
-// name checks a name, and notes when it is known.
-func (c *compiler) name(n ast.Node) kind {
+// name compiles a name, and notes when it is known.
+func (c *compiler) name(n ast.Node) part {
 	name, ok := dotted(n, c.text)
 	root, _, _ := strings.Cut(name, ".")
 	w, known := words[name]
@@ -170,93 +236,19 @@ func (c *compiler) name(n ast.Node) kind {
 		c.report(n.Location(), "this has no meaning in a condition")
 	case known:
 		c.at = max(c.at, w.at)
-		c.s25r = c.s25r || name == "s25r"
-		return w.kind
-	case slices.Contains(later, root):
-		c.report(start(n), "%s is not supported by this version yet", root)
+		return w.part(c.env)
 	case slices.Contains(functions, name):
 		c.report(start(n), "%s is a function: %s", name, examples[name])
 	case name == "client":
 		c.report(start(n), "of the client there are client.addr and client.name")
 	case told[name] != 0:
 		c.report(start(n), "%s is a macro: write macro(%q)", name, name)
-	case root != name && root != "client":
+	case root != name && root != "client" && root != "mail_from" && root != "rcpt_to":
 		c.report(start(n), "unknown name %q; text stands in quotes", name)
 	default:
 		c.reportWord(start(n), name, names, fmt.Sprintf("unknown name %q", name))
 	}
-	return wrong
-}
-
-// examples show how a function is called.
-var examples = map[string]string{
-	"macro": `macro("auth_type")`,
-	"cidr":  `cidr(client.addr, "192.0.2.0/24", "2001:db8::/32")`,
-}
-
-func (c *compiler) call(n *ast.CallNode) kind {
-	switch name, _ := dotted(n.Callee, c.text); name {
-	case "macro":
-		return c.macro(n)
-	case "cidr":
-		return c.cidr(n)
-	default:
-		c.reportWord(start(n.Callee), name, functions, fmt.Sprintf("unknown function %q", name))
-	}
-	return wrong
-}
-
-// macro checks a call of macro, and notes when it is known and that it is to be
-// asked for.
-func (c *compiler) macro(n *ast.CallNode) kind {
-	var name *ast.StringNode
-	if len(n.Arguments) == 1 {
-		name, _ = n.Arguments[0].(*ast.StringNode)
-	}
-	if name == nil {
-		c.report(n.Location(), "macro wants one name in quotes, such as %s", examples["macro"])
-		return wrong
-	}
-	if problem := c.tell(name.Value); problem != "" {
-		c.report(name.Location(), "macro: %s", problem)
-		return wrong
-	}
-	return text
-}
-
-// cidr checks a call of cidr, and keeps its networks.
-func (c *compiler) cidr(n *ast.CallNode) kind {
-	if len(n.Arguments) < 2 {
-		c.report(n.Location(), "cidr wants an address and a network: %s", examples["cidr"])
-		return wrong
-	}
-	addr := n.Arguments[0]
-	if name, _ := dotted(addr, c.text); name == "client.addr" || calls(addr, "macro") {
-		c.check(addr)
-	} else {
-		c.report(start(addr), `cidr: this is not an address; there is client.addr, or a macro such as macro("if_addr")`)
-	}
-	for _, arg := range n.Arguments[1:] {
-		s, ok := arg.(*ast.StringNode)
-		if !ok {
-			c.report(start(arg), "cidr: networks stand in quotes, one after another: %s", examples["cidr"])
-			continue
-		}
-		if err := c.networks.add(s.Value); err != nil {
-			c.report(arg.Location(), "cidr: %s", err)
-		}
-	}
-	return truth
-}
-
-// calls reports whether n is a call of a function.
-func calls(n ast.Node, function string) bool {
-	call, ok := n.(*ast.CallNode)
-	if !ok {
-		return false
-	}
-	id, ok := call.Callee.(*ast.IdentifierNode)
-	return ok && id.Value == function
+	return part{}
 }
 
 // dotted returns a name such as client.addr as it stands in source. Brackets,
@@ -287,4 +279,9 @@ func start(n ast.Node) file.Location {
 		return start(n.Left)
 	}
 	return n.Location()
+}
+
+// blocklists compiles the question whether the client is on one of some DNS lists.
+func (c *compiler) blocklists(zones []conditions.Zone) part {
+	return part{kind: truth, truth: conditions.DNSBL(c.env.resolver(), zones...).Holds, zones: zones}
 }

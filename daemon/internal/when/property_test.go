@@ -17,8 +17,8 @@ import (
 // values are few, so that comparisons often hold.
 var values = []string{"", "a", "b", "ab", "a1b2.example", "192.0.2.7", "2001:db8::1", "IPv6:2001:db8::1", "<a@b>", "a@b"}
 
-// writable are those that client.addr and the addresses can be compared with.
-var writable = []string{"", "a", "b", "ab", "192.0.2.7", "2001:db8::1", "a@b"}
+// writable are those that all names can be compared with.
+var writable = []string{"", "a", "b", "ab", "192.0.2.7", "2001:db8::1"}
 
 // own are macros that no MTA has by itself.
 var own = []string{"x", "{mine}", "rate"}
@@ -31,7 +31,7 @@ func drawText(t *rapid.T) string {
 	case 0:
 		return strconv.Quote(rapid.SampledFrom(writable).Draw(t, "value"))
 	case 1:
-		return rapid.SampledFrom([]string{"client.addr", "client.name", "helo", "mail_from", "rcpt_to"}).Draw(t, "name")
+		return rapid.SampledFrom([]string{"client.addr", "client.name", "helo", "mail_from", "mail_from.domain", "rcpt_to", "rcpt_to.domain"}).Draw(t, "name")
 	}
 	return fmt.Sprintf("macro(%q)", rapid.SampledFrom(macroNames()).Draw(t, "macro"))
 }
@@ -39,9 +39,9 @@ func drawText(t *rapid.T) string {
 // drawCondition draws any condition, of that depth at most.
 func drawCondition(t *rapid.T, depth int) string {
 	part := func() string { return drawCondition(t, depth-1) }
-	kind := rapid.IntRange(0, 10).Draw(t, "kind")
+	kind := rapid.IntRange(0, 12).Draw(t, "kind")
 	if depth == 0 {
-		kind = kind%6 + 5
+		kind = kind%8 + 5
 	}
 	switch kind {
 	case 0, 1, 2, 3:
@@ -62,6 +62,11 @@ func drawCondition(t *rapid.T, depth int) string {
 		return fmt.Sprintf("%s %sin [%s, %s]", drawText(t), not, drawText(t), drawText(t))
 	case 9:
 		return drawText(t) + " matches " + rapid.SampledFrom([]string{`"^a"`, `"(?i)B"`, `""`, "`[0-9]+`"}).Draw(t, "pattern")
+	case 10:
+		return rapid.SampledFrom([]string{"sessions", "7", "0"}).Draw(t, "left") + rapid.SampledFrom([]string{"==", "!=", "<", "<=", ">", ">="}).Draw(t, "compare") +
+			rapid.SampledFrom([]string{"sessions", "7", "70"}).Draw(t, "right")
+	case 11:
+		return rapid.SampledFrom([]string{"stress", "authenticated"}).Draw(t, "name")
 	}
 	op := rapid.SampledFrom([]string{"==", "!=", "contains", "startsWith", "endsWith"}).Draw(t, "op")
 	return drawText(t) + " " + op + " " + drawText(t)
@@ -138,7 +143,7 @@ func FuzzCompile(f *testing.F) {
 	}
 	samples := []sample{outside(), outside().with(mail, "{auth_authen}", "a").client(milterkit.FamilyUnix, "/s"), outside().client(milterkit.FamilyInet6, "IPv6:::1%x")}
 	f.Fuzz(func(t *testing.T, text string) {
-		c, errs := Compile(text)
+		c, errs := new(Env).Compile(text)
 		if len(errs) > 0 {
 			for _, e := range errs {
 				if e.Offset < 0 || e.Offset > len(text) || e.Message == "" || strings.ContainsFunc(e.Message, unicode.IsControl) || (e.Unknown == "") != (e.Known == nil) {

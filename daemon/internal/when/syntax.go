@@ -14,7 +14,7 @@ import (
 
 // The operators of the language; and, or and not are &&, || and !.
 var (
-	signs         = []string{"&&", "||", "!", "==", "!="}
+	signs         = []string{"&&", "||", "!", "==", "!=", "<", "<=", ">", ">="}
 	wordOperators = []string{"in", "matches", "contains", "startsWith", "endsWith", "and", "or", "not"}
 	operators     = slices.Concat(signs, wordOperators)
 )
@@ -76,8 +76,10 @@ func (c *compiler) unreadable(err error) {
 // known reports whether a token is a word of the language, and says so if not.
 func (c *compiler) known(tokens []lexer.Token, i int, t lexer.Token) bool {
 	switch {
+	case t.Kind == lexer.Number && len(t.Value) < 10 && strings.Trim(t.Value, "0123456789") == "" && !tokens[i+1].Is(lexer.Operator, ":"):
+		return true // and not the beginning of an IPv6 address
 	case t.Kind == lexer.Number, t.Kind == lexer.Bytes:
-		c.report(t.Location, `a condition has no numbers; text stands in quotes, such as "192.0.2.1"`)
+		c.report(t.Location, `a condition has whole numbers only, such as sessions >= 75; text stands in quotes, such as "192.0.2.1"`)
 	case t.Is(lexer.Bracket, "{", "}"):
 		c.report(t.Location, "%q has no meaning in a condition", t.Value)
 	case t.Kind == lexer.Operator && !t.Is(lexer.Operator, ",", ".") && !slices.Contains(operators, t.Value):
@@ -98,10 +100,10 @@ func (c *compiler) callable(tokens []lexer.Token, i int, t lexer.Token) bool {
 		return true
 	case !startsOperand(tokens, i):
 		c.noOperator(t)
+	case t.Value == "trusted":
+		c.report(t.Location, `trusted is not a function; for domains of your own write mail_from.domain in list("/etc/milterkit/trusted") && spf == "pass"`)
 	case slices.Contains(names, t.Value):
 		c.report(t.Location, "%s is not a function; write it without parentheses", t.Value)
-	case slices.Contains(later, t.Value):
-		c.report(t.Location, "%s is not supported by this version yet", t.Value)
 	default:
 		c.reportWord(t.Location, t.Value, functions, fmt.Sprintf("unknown function %q", t.Value))
 	}

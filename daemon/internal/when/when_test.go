@@ -73,6 +73,13 @@ func (s sample) play(t testing.TB, conditions ...milterkit.Condition) []string {
 			return milterkit.Continue
 		})}
 	}
+	s.playTo(t, slots...)
+	return shown
+}
+
+// playTo takes the sample past children.
+func (s sample) playTo(t testing.TB, slots ...milterkit.Slot) {
+	t.Helper()
 	d, err := milterkit.NewDispatcher(slots...)
 	if err != nil {
 		t.Fatal(err)
@@ -107,24 +114,21 @@ func (s sample) play(t testing.TB, conditions ...milterkit.Condition) []string {
 	}
 	continues(milterkit.StageData, w.Data(ctx))
 	w.EndOfMessage(ctx)
-	return shown
 }
 
 func mustCompile(t testing.TB, text string) milterkit.Condition {
 	t.Helper()
-	c, errs := Compile(text)
+	return mustCompileIn(t, new(Env), text)
+}
+
+func mustCompileIn(t testing.TB, env *Env, text string) milterkit.Condition {
+	t.Helper()
+	c, errs := env.Compile(text)
 	if len(errs) > 0 {
 		t.Fatalf("%s: %+v", text, errs)
 	}
 	return c
 }
-
-const (
-	connect = milterkit.StageConnect
-	helo    = milterkit.StageHelo
-	mail    = milterkit.StageMail
-	rcpt    = milterkit.StageRcpt
-)
 
 func TestConditions(t *testing.T) {
 	null := outside()
