@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"github.com/milterkit/sdk/daemon/internal/options"
+	"github.com/milterkit/sdk/daemon/internal/when"
 	"github.com/milterkit/sdk/internal/nearest"
 	"github.com/milterkit/sdk/internal/socket"
 	"github.com/milterkit/sdk/internal/tomlfile"
@@ -25,6 +26,8 @@ type loader struct {
 	errs    Errors
 	child   *options.Schema // of the milter at hand, where it is native
 	astray  bool            // a section stands at the top that was meant for options
+
+	conditions when.Env
 }
 
 func (l *loader) report(at tomlfile.Place, message string) {
