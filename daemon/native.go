@@ -98,11 +98,16 @@ func newNatives(list []Native) (natives, error) {
 // load reads the configuration file. With an error there may be what could be read
 // all the same, for alsoChildren.
 func (all natives) load(file string) (*config.Config, error) {
+	return withDetected(config.Load(file, all.schemas()))
+}
+
+// schemas are the options of the children, by their names.
+func (all natives) schemas() config.Natives {
 	known := make(config.Natives, len(all))
 	for name, n := range all {
 		known[name] = n.schema
 	}
-	return withDetected(config.Load(file, known))
+	return known
 }
 
 // children makes the native children of a configuration, each in the place of its

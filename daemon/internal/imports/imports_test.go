@@ -1,0 +1,255 @@
+package imports
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/milterkit/sdk/internal/tomlfile"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// cases are the folders of testdata: files to import, in the order of their names, the
+// files that those name below root, and what comes of it.
+func cases(t testing.TB) []string {
+	t.Helper()
+	folders, err := filepath.Glob("testdata/*/want.toml")
+	if *update {
+		folders, err = filepath.Glob("testdata/*/*")
+	}
+	if err != nil || len(folders) == 0 {
+		t.Fatal(folders, err)
+	}
+	var list []string
+	for _, f := range folders {
+		list = append(list, filepath.Dir(f))
+	}
+	slices.Sort(list)
+	return slices.DeleteFunc(slices.Compact(list), func(f string) bool { return filepath.Base(f) == "fuzz" || filepath.Dir(f) != "testdata" })
+}
+
+// filesOf are the files of a case, called by their names alone.
+func filesOf(t testing.TB, folder string) []File {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []File
+	for _, e := range entries {
+		if e.IsDir() || strings.HasPrefix(e.Name(), "want.") {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(folder, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimLeft(e.Name(), "0123456789-")
+		kind := KindOf(name, string(data))
+		if kind == "" {
+			t.Errorf("%s: what is %s?", folder, e.Name())
+		}
+		files = append(files, File{Name: name, Kind: kind, Text: string(data)})
+	}
+	return files
+}
+
+// below are options that look for files below a folder.
+func below(folder string) Options {
+	return Options{
+		Remote:   strings.HasSuffix(folder, "-remote"),
+		ReadFile: func(path string) ([]byte, error) { return os.ReadFile(filepath.Join(folder, "root", path)) },
+		Exists: func(path string) bool {
+			_, err := os.Stat(filepath.Join(folder, "root", path))
+			return err == nil
+		},
+	}
+}
+
+func lines(findings []Finding) string {
+	var b strings.Builder
+	for _, f := range findings {
+		b.WriteString(f.String() + "\n")
+	}
+	return b.String()
+}
+
+// What comes of each kind of settings, and what is said of it, is as it was looked at.
+func TestImport(t *testing.T) {
+	for _, folder := range cases(t) {
+		t.Run(filepath.Base(folder), func(t *testing.T) {
+			got := Import(filesOf(t, folder), below(folder))
+			for name, text := range map[string]string{"want.toml": string(got.Text), "want.txt": lines(got.Findings)} {
+				file := filepath.Join(folder, name)
+				if *update {
+					if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
+				want, err := os.ReadFile(file)
+				if err != nil || string(want) != text {
+					t.Errorf("%s: %v\ngot\n%s\nwant\n%s", file, err, text, want)
+				}
+			}
+		})
+	}
+}
+
+// A file is known by its name, and without one by what stands in it.
+func TestKindOf(t *testing.T) {
+	for _, folder := range cases(t) {
+		for _, f := range filesOf(t, folder) {
+			if strings.Contains(folder, "broken") { // they have little in them
+				continue
+			}
+			if got := KindOf("-", f.Text); got != f.Kind {
+				t.Errorf("%s: %s without its name is %q", folder, f.Name, got)
+			}
+		}
+	}
+	if k := KindOf("/etc/passwd", "root:x:0:0\n"); k != "" {
+		t.Errorf("/etc/passwd is %q", k)
+	}
+}
+
+// What Check has against the configuration is commented out and told, and the rest stays.
+func TestWhatIsWrongIsCommentedOut(t *testing.T) {
+	o := Options{Check: func(text []byte) []Fault {
+		for i, line := range strings.Split(string(text), "\n") {
+			if strings.HasPrefix(line, "text") || strings.HasPrefix(line, "use ") && strings.Contains(line, "spamd") {
+				return []Fault{{i + 1, "will not do"}}
+			}
+		}
+		return nil
+	}}
+	got := Import([]File{
+		{"clamav-milter.conf", ClamAV, "RejectMsg no\nOnInfected Reject\n"},
+		{"spamass-milter", SpamAss, "OPTIONS=\"-m\"\n"},
+	}, o)
+	text := string(got.Text)
+	for _, want := range []string{"# will not do\n# text ", "\ninfected = \"reject\"\n", "\n# [[milter]]\n", "\n# use "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("there is no %q in\n%s", want, text)
+		}
+	}
+	if len(got.Findings) != 2 {
+		t.Errorf("findings: %v", got.Findings)
+	}
+	if n := strings.Count(text, "\n[[milter]]"); n != 1 {
+		t.Errorf("%d milters in\n%s", n, text)
+	}
+}
+
+// What a milter is asked about is what the rules of greylist.conf put off: the first
+// that fits decides.
+func TestGreylistRules(t *testing.T) {
+	for _, c := range []struct{ rules, when, options string }{
+		{"", "", ""},
+		{"racl greylist default", "", ""},
+		{"racl whitelist default", "", "enabled"},
+		{"racl whitelist addr 192.0.2.1\nracl greylist default", "", `allow          = ["192.0.2.1/32"]`},
+		{`racl whitelist domain example.org`, "when           = '!(client.name matches `(?i)example\\.org$`)'", ""},
+		{`racl "name" greylist rcpt a@b.example delay 5m` + "\nracl whitelist default", "when           = 'rcpt_to matches `(?i)^a@b\\.example$`'", `delay        = "5m"`},
+		{`racl greylist not addr 192.0.2.0/24` + "\nracl whitelist default", `when           = '!cidr(client.addr, "192.0.2.0/24")'`, ""},
+		{"racl whitelist from a@b.example rcpt /^c@/\nracl greylist helo x\nracl whitelist default",
+			"when           = '!(mail_from matches `(?i)^a@b\\.example$` && rcpt_to matches \"(?i)^c@\") && helo matches \"(?i)x\"'", ""},
+	} {
+		got := Import([]File{{"greylist.conf", Greylist, c.rules + "\n"}}, Options{})
+		text := string(got.Text)
+		if !strings.Contains(text, c.when) || !strings.Contains(strings.Join(strings.Fields(text), " "), strings.Join(strings.Fields(c.options), " ")) || c.when == "" && strings.Contains(text, "when ") {
+			t.Errorf("%s\n%v\n%s", c.rules, got.Findings, text)
+		}
+	}
+}
+
+// SPF lets mail of trusted domains pass, and no other.
+func TestGreylistTrustsBySPF(t *testing.T) {
+	macro := "sm_macro \"t\" \"{trusted_domain}\" \"yes\"\n"
+	for rules, want := range map[string]struct {
+		trusted  bool
+		findings int
+	}{
+		macro + "racl whitelist sm_macro \"t\" spf pass\nracl greylist sm_macro \"t\" not spf pass\nracl greylist default\n": {true, 0},
+		"racl whitelist spf pass\nracl greylist default\n":                                                                   {false, 1},
+		macro + "racl whitelist sm_macro \"t\"\n":                                                                            {false, 1},
+		"sm_macro \"s\" \"{stress}\" \"yes\"\nracl whitelist sm_macro \"s\"\n":                                               {false, 0},
+	} {
+		got := Import([]File{{"greylist.conf", Greylist, rules}}, Options{})
+		if strings.Contains(string(got.Text), "gmail.com") != want.trusted || len(got.Findings) != want.findings {
+			t.Errorf("%s\n%v\n%s", rules, got.Findings, got.Text)
+		}
+	}
+}
+
+// A file that is too big is told, and not read.
+func TestHugeFiles(t *testing.T) {
+	got := Import([]File{{"x", Greylist, strings.Repeat("racl greylist default\n", MaxSize/20)}}, Options{})
+	if len(got.Findings) != 1 || !strings.Contains(got.Findings[0].String(), "x:1: ") {
+		t.Errorf("findings: %v", got.Findings)
+	}
+}
+
+// Settings that grow by what they name, or by their number, take no time.
+func TestHostileSettingsTakeNoTime(t *testing.T) {
+	many := func(line string) string { return strings.Repeat(line+"\n", MaxSize/(len(line)+1)-1) }
+	doubling := "smtpd_milters = $a0\n"
+	shell := "A0=xxxxxxxx\n"
+	for i := range 60 {
+		n, next := number(i), number(i+1)
+		doubling += "a" + n + " = $a" + next + " $a" + next + "\n"
+		shell += "A" + next + "=\"$A" + n + " $A" + n + "\"\n"
+	}
+	for name, f := range map[string]File{
+		"rules":     {"f", Greylist, many("racl whitelist from a@b\nracl greylist rcpt c@d")},
+		"list":      {"f", Greylist, "list \"x\" addr {" + strings.ReplaceAll(many("192.0.2.1 ::1"), "\n", " ") + "}\nracl whitelist list \"x\"\n"},
+		"main.cf":   {"f", MainCF, doubling},
+		"shell":     {"f", SpamAss, shell + "OPTIONS=\"$A60\"\n"},
+		"flags":     {"f", SpamAss, "spamass-milter " + strings.Repeat("-i 192.0.2.1 ", 50000)},
+		"lists":     {"f", MilterManager, "a = " + strings.Repeat("[", 500000)},
+		"milters":   {"f", MilterManager, many("define_milter(\"a\") do |m|\nm.connection_spec = \"inet:1@localhost\"\nend")},
+		"condition": {"f", MilterManager, "define_milter(\"a\") do |m|\nm.connection_spec = \"inet:1@localhost\"\n" + many(`m.add_applicable_condition("S25R")`)},
+		"localnet":  {"f", ClamAV, many("LocalNet 192.0.2.1")},
+		"peers":     {"f", OpenDKIM, many("PeerList 192.0.2.1")},
+		"brackets":  {"f", Greylist, strings.Repeat("{", MaxSize-1)},
+		"sockets":   {"f", MainCF, "smtpd_milters = " + strings.Repeat("inet:1@a ", 100000)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			begun := time.Now()
+			if f.Text = f.Text[:min(len(f.Text), MaxSize)]; len(Import([]File{f}, Options{}).Text) > 300<<20 {
+				t.Error("the configuration is huge")
+			}
+			if took := time.Since(begun); took > 20*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
+// No input crashes or hangs a reader, and what is written can be read.
+func FuzzImport(f *testing.F) {
+	for _, folder := range cases(f) {
+		for _, file := range filesOf(f, folder) {
+			f.Add(uint8(slices.Index(Kinds, file.Kind)), file.Text, false)
+		}
+	}
+	f.Fuzz(func(t *testing.T, kind uint8, input string, remote bool) {
+		k := Kinds[int(kind)%len(Kinds)]
+		o := Options{Remote: remote, ReadFile: func(string) ([]byte, error) { return nil, errors.New("none") }}
+		got := Import([]File{{"f", k, input}}, o)
+		tomlfile.Parse(got.Text, func(at tomlfile.Place, message string) {
+			t.Errorf("%v: %s in\n%s", at, message, got.Text)
+		})
+		for _, finding := range got.Findings {
+			if s := finding.String(); strings.ContainsAny(s, "\n\r\x1b") || finding.Line < 1 {
+				t.Errorf("finding %q", s)
+			}
+		}
+	})
+}
