@@ -178,3 +178,16 @@ func TestTrustIsNotWaitedForLong(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 }
+
+// The domains that are trusted by default stand in the documentation.
+func TestTrustedDomainsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range trusted {
+		if !strings.Contains(string(text), "`"+d+"`") {
+			t.Errorf("%s does not", d)
+		}
+	}
+}
