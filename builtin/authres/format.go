@@ -34,10 +34,10 @@ func Format(id string, results []Result) string {
 			b.WriteString(s)
 		}
 		if r.Comment != "" {
-			add("(" + strings.Map(inComment, clean(r.Comment)) + ")")
+			add("(" + strings.Map(inComment, plain(r.Comment)) + ")")
 		}
 		if r.Reason != "" {
-			add(`reason=` + quote(clean(r.Reason)))
+			add(`reason=` + quote(plain(r.Reason)))
 		}
 		for _, p := range r.Props {
 			if p.Value != "" {
@@ -61,6 +61,10 @@ func clean(s string) string {
 	}
 	return s
 }
+
+// plain is clean for text to be read. It has no semicolons, at which some who read the
+// field cut it, in quotes or not.
+func plain(s string) string { return strings.ReplaceAll(clean(s), ";", ",") }
 
 // inComment takes out what ends a comment, or begins another one.
 func inComment(r rune) rune {
