@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,19 @@ func (b *Binary) Build(ctx context.Context) error {
 	return nil
 }
 
+// Output runs it with arguments, and returns what it prints. An error has what it
+// says besides.
+func (b *Binary) Output(ctx context.Context, args ...string) (string, error) {
+	var stderr strings.Builder
+	cmd := exec.CommandContext(ctx, b.path, args...)
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		err = fmt.Errorf("stack: %v: %w\n%s", cmd.Args, err, stderr.String())
+	}
+	return string(out), err
+}
+
 // Child is one [[milter]] of milterkit's configuration.
 type Child struct {
 	Name     string
@@ -82,6 +96,12 @@ type Milterkit struct {
 	// Children are the milters behind it, in order.
 	Children []Child
 
+	// Config is the whole of the configuration file, in place of Children.
+	Config string
+
+	// DNS is what it takes for the machine's name server; nil: that of the machine.
+	DNS *Unbound
+
 	daemon
 }
 
@@ -104,11 +124,17 @@ func (m *Milterkit) Start() error {
 		return err
 	}
 	conf := r.Path(m.Name, "milterkit.toml")
-	if err := r.write(conf, m.config(dir)); err != nil {
+	if err := r.write(conf, cmp.Or(m.Config, m.config(dir))); err != nil {
 		return err
 	}
 	m.grace = stopLimit
-	if err := m.launch(r, m.Name, dir, r.nobody(), nil, m.Binary.path, "serve", "-config", conf); err != nil {
+	argv := []string{m.Binary.path, "serve", "-config", conf}
+	if m.DNS != nil {
+		err = m.DNS.launchAsking(&m.daemon, m.Name, dir, argv...)
+	} else {
+		err = m.launch(r, m.Name, dir, r.nobody(), nil, argv...)
+	}
+	if err != nil {
 		return err
 	}
 	if m.Port != 0 {
