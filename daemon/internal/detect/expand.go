@@ -77,10 +77,7 @@ type expander struct {
 
 func (e *expander) add(text string, split bool) {
 	if e.size += len(text); e.size > maxText {
-		if e.size < 2*maxText { // once
-			e.runs = append(e.runs, run{unknown, false})
-			e.size = 2 * maxText
-		}
+		e.runs = []run{{unknown, false}}
 		return
 	}
 	e.runs = append(e.runs, run{text, split})

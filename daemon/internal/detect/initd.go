@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// initFolders are those of the scripts, and of the links to them by which they are
-// started. The one with rc.d is that of the Red Hat family.
-var initFolders = []struct{ scripts, links string }{
-	{"/etc/init.d", "/etc"},
-	{"/etc/rc.d/init.d", "/etc/rc.d"},
-}
+// initFolders are those of the scripts, linkFolders those of the links to them by
+// which they are started. The ones with rc.d are those of the Red Hat family.
+var (
+	initFolders = []string{"/etc/init.d", "/etc/rc.d/init.d"}
+	linkFolders = []string{"/etc", "/etc/rc.d"}
+)
 
 // initd finds services of init.d that have no unit, which systemd would prefer.
 func (f *finder) initd(units *systemdUnits) {
 	seen := map[string]bool{}
-	for _, where := range initFolders {
-		for _, name := range f.names(where.scripts) {
+	for _, folder := range initFolders {
+		for _, name := range f.names(folder) {
 			unit := name + ".service"
-			file := path.Join(where.scripts, name)
+			file := path.Join(folder, name)
 			if seen[name] || units.names[unit] != "" && !units.masked[unit] || !f.files.isFile(file) {
 				continue
 			}
@@ -30,8 +30,8 @@ func (f *finder) initd(units *systemdUnits) {
 				continue
 			}
 			s := f.initService(name, file, text)
-			if link := f.initLink(where.links, name); link == "" {
-				s.off("no link in %s", path.Join(where.links, "rc3.d"))
+			if link := f.initLink(name); link == "" {
+				s.off("no link to it in /etc/rc2.d to rc5.d")
 			} else if s.why == "" {
 				s.enabled, s.why = true, link
 			}
@@ -46,15 +46,17 @@ func (f *finder) initd(units *systemdUnits) {
 
 // promising reports whether it is worth to follow a script.
 func promising(name, text string) bool {
-	return named(name) != nil || strings.Contains(text, "milter")
+	return named(name) != nil || strings.Contains(name+text, "milter")
 }
 
 // initLink returns the link by which a script is started, or "".
-func (f *finder) initLink(folder, name string) string {
-	for _, level := range []string{"rc2.d", "rc3.d", "rc4.d", "rc5.d"} {
-		for _, link := range f.names(path.Join(folder, level)) {
-			if len(link) == len(name)+3 && link[0] == 'S' && link[3:] == name {
-				return path.Join(folder, level, link)
+func (f *finder) initLink(name string) string {
+	for _, folder := range linkFolders {
+		for _, level := range []string{"rc2.d", "rc3.d", "rc4.d", "rc5.d"} {
+			for _, link := range f.names(path.Join(folder, level)) {
+				if len(link) == len(name)+3 && link[0] == 'S' && link[3:] == name {
+					return path.Join(folder, level, link)
+				}
 			}
 		}
 	}
@@ -131,6 +133,8 @@ func started(words []string) []string {
 				return words[i:]
 			}
 		}
+	case name == "nohup" && len(words) > 1:
+		return started(words[1:])
 	case strings.HasPrefix(words[0], "/") && strings.Contains(words[0], "bin/") && (named(name) != nil || strings.Contains(name, "milter")):
 		return words
 	}

@@ -54,6 +54,8 @@ var kinds = []*kind{
 	{name: "pyspf-milter", names: []string{"pyspf_milter"}, rank: rankSPF, when: whenForeign,
 		keys: []string{"socket"}, socket: "local:/run/pyspf-milter/pyspf-milter.sock",
 		files: []string{"/etc/pyspf-milter/pyspf-milter.conf", "/usr/local/etc/pyspf-milter/pyspf-milter.conf"}},
+	{name: "smf-spf", names: []string{"smf_spf"}, rank: rankSPF, when: whenForeign,
+		conf: []string{"-c"}, keys: []string{"socket"}, files: []string{"/etc/mail/smfs/smf-spf.conf", "/etc/smf-spf.conf", "/usr/local/etc/mail/smfs/smf-spf.conf"}},
 	{name: "spfmilter", rank: rankSPF, when: whenForeign, flag: "-p"},
 	{name: "sid-milter", names: []string{"milter-sid", "miltersid", "sid-filter"}, rank: rankSPF, when: whenForeign, flag: "-p"},
 	{name: "milter-regex", names: []string{"milterregex"}, rank: rankRules, when: whenForeign,

@@ -58,11 +58,14 @@ func parseShell(text string) (group, *lineError) {
 func (p *parser) advance() { p.tok = p.lexer.next() }
 
 func (p *parser) unexpected() {
-	what := p.tok.word + p.tok.op
-	if what == "\n" {
-		what = "end of the line"
+	switch what := p.tok.word + p.tok.op; what {
+	case "":
+		p.fail("the script ends too early")
+	case "\n":
+		p.fail("unexpected end of the line")
+	default:
+		p.fail("unexpected " + what)
 	}
-	p.fail("unexpected " + what)
 }
 
 func (p *parser) fail(message string) { p.tok = p.lexer.fail(p.tok.line, message) }
@@ -275,6 +278,9 @@ var functionName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
 func (p *parser) simple() node {
 	var s simple
 	for {
+		if len(s) > 0 && s[0].word == "[[" && s[len(s)-1].word != "]]" && p.tok.op != "\n" && p.tok.op != "" {
+			p.tok.word, p.tok.op = p.tok.op, "" // the test of bash has operators as its words
+		}
 		p.redirections()
 		if p.tok.word == "" {
 			break

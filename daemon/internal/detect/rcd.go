@@ -79,9 +79,6 @@ func (f *finder) followRC(file, text string, args ...string) *rcScript {
 		},
 	}
 	sh.follow(text)
-	if rc.calls == 0 && sh.get("rc_flags") == "" {
-		rc.flags = sh.get(sh.get("name") + "_flags")
-	}
 	return rc
 }
 
@@ -138,7 +135,7 @@ func (rc *rcScript) service(script, file, profile string) *service {
 	name := sh.get("name")
 	s := &service{name: script, base: script, title: sh.get("desc"), file: file, at: Place{File: file}}
 	rcvar := sh.get("rcvar")
-	if rcvar == "" || strings.Contains(rcvar, unknown) {
+	if strings.Contains(rcvar, unknown) {
 		rcvar = name + "_enable"
 	}
 	enable, set := sh.vars[rcvar]
@@ -149,6 +146,8 @@ func (rc *rcScript) service(script, file, profile string) *service {
 		}
 	}
 	switch {
+	case rcvar == "":
+		s.enabled, s.why = true, "its script has no rcvar, so it is started in any case"
 	case set && checkYes(enable.text):
 		s.enabled, s.why = true, rcvar+"="+enable.text+" in "+enable.at.String()
 	case set:
@@ -160,7 +159,9 @@ func (rc *rcScript) service(script, file, profile string) *service {
 	if own := sh.get(name + "_program"); own != "" {
 		program = own
 	}
-	s.take(append([]string{program}, splitWords(rc.flags+" "+sh.get("command_args"))...))
+	if s.fromCalls(sh.ran); rc.calls > 0 || s.program == "" { // else it starts the program by itself
+		s.take(append([]string{program}, splitWords(rc.flags+" "+sh.get("command_args"))...))
+	}
 	s.vars = sh.variables()
 	s.prefix = name + "_"
 	if profile != "" {

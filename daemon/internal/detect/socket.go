@@ -108,10 +108,10 @@ func socketOf(text string) (addr socket.Addr, problem string) {
 	return addr, ""
 }
 
-// placeOf returns where a text was set that stands on a command line: in the
+// placeOf returns where a text was set that stands on a command line: in the first
 // variable that is it, else in the last that has it, else there.
 func (s *service) placeOf(text string, otherwise Place) Place {
-	for _, v := range slices.Backward(s.vars) {
+	for _, v := range s.vars {
 		if v.text == text && v.at.File != "" {
 			return v.at
 		}
