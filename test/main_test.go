@@ -130,6 +130,7 @@ func newBench() (*bench, error) {
 	b.addTrouble()
 	b.addSpamds()
 	b.addGreylists()
+	b.addImported()
 	b.addHeaders(real[2])
 	if err := b.addClamds(); err != nil {
 		return b, err

@@ -18,13 +18,14 @@ type manager struct {
 	inside int    // how deep in a block that is passed over
 	of     string // the name of the define_milter or define_applicable_condition
 	s25r   cond   // s25r, with what has been added
+	stress cond   // stress, or what has been set in its place
 	conds  map[*milter][]setting
 }
 
 // readManager reads what milter-manager --show-config prints, and the same statements
 // in milter-manager.local.conf.
 func (p *plan) readManager(f File) {
-	m := &manager{plan: p, file: f, names: map[*milter]string{}, s25r: atom("s25r"), conds: map[*milter][]setting{}}
+	m := &manager{plan: p, file: f, names: map[*milter]string{}, s25r: atom("s25r"), stress: atom("stress"), conds: map[*milter][]setting{}}
 	p.managed = true
 	for _, c := range callsOf(f.Text) {
 		m.statement(c)
@@ -195,7 +196,11 @@ func (m *manager) conditionOf(name string) (cond, bool) {
 	case "Unauthenticated":
 		return not(atom("authenticated")), true
 	case "No Stress":
-		return not(atom("stress")), true
+		return not(m.stress), true
+	case "DNSBL Listed":
+		return atom(dnsblServices), true
+	case "Not DNSBL Listed":
+		return not(atom(dnsblServices)), true
 	}
 	return always, false
 }
@@ -213,10 +218,20 @@ func (m *manager) condition(one *milter, set setting) {
 	}
 }
 
-// macro takes in a condition that makes macros. Native children need none.
+// dnsblServices are the DNS lists of milter-manager that are still there.
+const dnsblServices = `dnsbl("zen.spamhaus.org=127.0.0.10/31", "bl.spamcop.net=127.0.0.2", "b.barracudacentral.org=127.0.0.2")`
+
+// macro takes in a condition that makes macros, which native children need not.
 func (m *manager) macro(one *milter, set setting) {
-	what := map[string]string{"Sendmail Compatible": "if_addr, if_name, daemon_port and i", "Stress Notify": "stress", "Trust": "trusted_domain"}[set.value]
-	one.note(set.value + ": it gave the milter " + what + ", for which see docs/configuration.md, macros")
+	switch set.value {
+	case "Sendmail Compatible":
+		one.note("Sendmail Compatible gave it if_addr, if_name, daemon_port and i, which Postfix does not send")
+	case "Stress Notify":
+		one.note("Stress Notify gave it the macro stress; here stress is a condition for when")
+	case "Trust":
+		one.note("Trust gave it the macro trusted_domain, for mail that passes SPF; here it is not asked about such mail (trusted)")
+		one.trusts = true
+	}
 }
 
 // global takes in a setting of milter-manager itself.
@@ -235,7 +250,14 @@ func (m *manager) global(c call) {
 	case section == "trust":
 		m.trust(c, name)
 	case section == "stress" && name == "threshold_n_connections":
-		m.none(c, "what stress is, see docs/configuration.md")
+		switch n, err := strconv.ParseUint(arg, 10, 31); {
+		case err != nil:
+			m.none(c, "this is no number of sessions")
+		case n == 0:
+			m.stress = never
+		default:
+			m.stress = atom("sessions >= " + strconv.FormatUint(n, 10))
+		}
 	case section == "manager":
 		m.setting(c, name, arg, unset)
 	case section == "controller" || section == "database":

@@ -31,6 +31,8 @@ type milter struct {
 
 	kind Kind // of the program that it is, "" where that is not known
 	last bool // behind all others: it signs
+
+	trusts bool // it goes by what milter-manager trusts
 }
 
 // sections are the comments of a section.
@@ -165,6 +167,7 @@ func (p *plan) arrange() {
 		if slot.kind != "" && !p.options.Remote && hasNative[slot.kind] != "" {
 			slot.note("with the settings of " + string(slot.kind) + " among the FILEs it would be " + hasNative[slot.kind] + ", without the daemon")
 		}
+		slot.distrust()
 		p.milters = append(p.milters, slot)
 	}
 	for _, s := range p.services {
@@ -194,6 +197,14 @@ func (p *plan) arrange() {
 		}
 	}
 	p.unique()
+}
+
+// distrust leaves out of a daemon's mail what milter-manager would have told it to
+// trust.
+func (m *milter) distrust() {
+	if m.trusts {
+		m.when = both(m.when, not(atom("trusted")))
+	}
 }
 
 // hasNative are the native children, by the kinds whose place they take.
@@ -257,6 +268,7 @@ func (p *plan) place(at int, s *service, slot *milter) {
 			p.server.findings = append(slot.findings, Finding{s.file.Name, 1, string(s.kind), "nothing says on which socket it listens, so it is left out"})
 			return
 		}
+		slot.distrust()
 		children = []*milter{slot}
 	} else if slot != nil {
 		for _, m := range children {
