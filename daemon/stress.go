@@ -11,8 +11,9 @@ import (
 	"sync"
 )
 
-// postfixFolder is where Postfix has its configuration.
-var postfixFolder = "/etc/postfix"
+// postfixFolders are where Postfix has its configuration: on Linux, FreeBSD, with
+// pkgsrc.
+var postfixFolders = []string{"/etc/postfix", "/usr/local/etc/postfix", "/usr/pkg/etc/postfix"}
 
 // defaultProcessLimit is Postfix's own. Source: DEF_PROC_LIMIT in mail_params.h.
 const defaultProcessLimit = 100
@@ -20,10 +21,15 @@ const defaultProcessLimit = 100
 // stressFrom returns a function that says from how many sessions on the condition
 // stress holds: three quarters of what Postfix serves at one time, as milter-manager
 // has it; 0: never, since that is not known, or has no bound. It looks once, when it
-// is first asked, and tells the log.
-func stressFrom(folder string, log *slog.Logger) func() int {
+// is first asked, in the first of the folders that is there, and tells the log (nil:
+// slog.Default()).
+func stressFrom(folders []string, log *slog.Logger) func() int {
 	return sync.OnceValue(func() int {
-		limit, where, err := processLimit(folder)
+		if log == nil {
+			log = slog.Default()
+		}
+		there := func(folder string) bool { _, err := os.Stat(filepath.Join(folder, "master.cf")); return err == nil }
+		limit, where, err := processLimit(folders[max(0, slices.IndexFunc(folders, there))])
 		if err == nil && limit == 0 {
 			err = fmt.Errorf("%s has no limit", where)
 		}

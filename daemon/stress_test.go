@@ -37,12 +37,12 @@ func TestStressIsThreeQuartersOfPostfixsLimit(t *testing.T) {
 			}
 		}
 		var log bytes.Buffer
-		if got := stressFrom(dir, slog.New(slog.NewTextHandler(&log, nil)))(); got != c.want || !strings.Contains(log.String(), c.told) {
+		if got := stressFrom([]string{t.TempDir(), dir}, slog.New(slog.NewTextHandler(&log, nil)))(); got != c.want || !strings.Contains(log.String(), c.told) {
 			t.Errorf("%s: %d, told %s", c.name, got, &log)
 		}
 	}
 	var log bytes.Buffer
-	if got := stressFrom(t.TempDir(), slog.New(slog.NewTextHandler(&log, nil)))(); got != 0 || !strings.Contains(log.String(), "never holds") {
+	if got := stressFrom([]string{t.TempDir(), t.TempDir()}, slog.New(slog.NewTextHandler(&log, nil)))(); got != 0 || !strings.Contains(log.String(), "never holds") {
 		t.Errorf("without Postfix: %d, told %s", got, &log)
 	}
 }

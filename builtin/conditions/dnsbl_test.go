@@ -1,6 +1,7 @@
 package conditions
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net"
@@ -72,6 +73,23 @@ func TestDNSBL(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s on %s: %v", c.addr, c.zones, got)
 		}
+	}
+}
+
+// The log says once that a list does not want to be asked.
+func TestAListThatRefusesIsTold(t *testing.T) {
+	var log bytes.Buffer
+	defer slog.SetDefault(slog.Default())
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	r := &miltertest.Resolver{Zone: map[string]miltertest.Records{"7.2.0.192.bl.example": {IP: []string{"127.255.255.254"}}}}
+	c := DNSBL(r, zones(t, "bl.example")...)
+	for range 3 {
+		if c.Holds(ctx, from("192.0.2.7", "", ""), milterkit.Address{}) {
+			t.Error("it is listed")
+		}
+	}
+	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "list=bl.example answer=127.255.255.254") {
+		t.Errorf("told %q", got)
 	}
 }
 
