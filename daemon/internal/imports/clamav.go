@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// needless are settings of clamav-milter's that are about how it runs.
+// clamavNeedless are settings of clamav-milter's that are about how it runs.
 var clamavNeedless = wordsOf(`FixStaleSocket User Foreground PidFile Chroot TemporaryDirectory MilterSocketGroup MilterSocketMode
 	AllowSupplementaryGroups LogFile LogFileUnlock LogFileMaxSize LogTime LogSyslog LogFacility LogVerbose LogRotate LogInfected LogClean
 	SupportMultipleRecipients`)
@@ -22,6 +22,7 @@ func wordsOf(s string) map[string]bool {
 // readClamAV reads clamav-milter.conf.
 func readClamAV(s *service) {
 	m := s.native("clamd")
+	m.key("default_action", text("tempfail")) // clamav-milter's own default
 	c := clamav{service: s, milter: m, infected: "quarantine"}
 	for _, set := range settingsOf(s.file.Text, "", true) {
 		set.value = unquoted(set.value)

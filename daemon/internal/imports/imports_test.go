@@ -187,6 +187,48 @@ func TestGreylistTrustsBySPF(t *testing.T) {
 	}
 }
 
+// The milters of milter-manager stand where main.cf has milter-manager, be its socket
+// seen from a chroot or not; and what each says of itself is heeded.
+func TestMainCFWithManager(t *testing.T) {
+	manager := "manager.connection_spec = \"unix:/var/spool/postfix/milter-manager/milter-manager.sock\"\n" +
+		"define_milter(\"clamav-milter\") do |milter|\n  milter.connection_spec = \"unix:/run/c.sock\"\n  milter.enabled = false\nend\n" +
+		"define_milter(\"other\") do |milter|\n  milter.connection_spec = \"inet:9@localhost\"\n  milter.evaluation_mode = true\nend\n"
+	got := Import([]File{
+		{"main.cf", MainCF, "smtpd_milters = inet:1@localhost unix:milter-manager/milter-manager.sock inet:2@localhost\n"},
+		{"m", MilterManager, manager},
+		{"clamav-milter.conf", ClamAV, "OnInfected Reject\n"},
+	}, Options{})
+	at := -1
+	for _, want := range []string{"stays as the only one", "listen      =", "inet:1@", `use            = "clamd"`, "enabled        = false", "inet:9@", "shadow         = true", "inet:2@"} {
+		i := strings.Index(string(got.Text), want)
+		if i <= at && want != "listen      =" {
+			t.Errorf("%q stands at %d in\n%s", want, i, got.Text)
+		}
+		at = max(at, i)
+	}
+	alone := Import([]File{{"main.cf", MainCF, "smtpd_milters = unix:milter-manager/milter-manager.sock\n"}}, Options{})
+	if !strings.Contains(string(alone.Text), "# this is milter-manager") {
+		t.Errorf("got\n%s", alone.Text)
+	}
+}
+
+// What milter-manager has been told beside its own rules is heeded.
+func TestManagersOwnRules(t *testing.T) {
+	local := "s25r.add_whitelist(/\\.example\\.com\\z/)\ntrust.clear\ntrust.add_envelope_from_domain(\"example.org\")\nstress.threshold_n_connections = 40\n" +
+		"define_milter(\"milter-greylist\") do |milter|\n  milter.connection_spec = \"unix:/run/g.sock\"\n" +
+		"  milter.add_applicable_condition(\"S25R\")\n  milter.add_applicable_condition(\"No Stress\")\nend\n"
+	acl := "sm_macro \"t\" \"{trusted_domain}\" \"yes\"\nracl whitelist sm_macro \"t\" spf pass\nracl greylist default\n"
+	got := Import([]File{{"m", MilterManager, local}, {"greylist.conf", Greylist, acl}}, Options{})
+	for _, want := range []string{"when           = 's25r && !(client.name matches `(?i)\\.example\\.com$`) && !(sessions >= 40)'\n", "trusted      = [\"example.org\"]\n"} {
+		if !strings.Contains(string(got.Text), want) {
+			t.Errorf("no %q in\n%s", want, got.Text)
+		}
+	}
+	if len(got.Findings) > 0 {
+		t.Error(got.Findings)
+	}
+}
+
 // A file that is too big is told, and not read.
 func TestHugeFiles(t *testing.T) {
 	got := Import([]File{{"x", Greylist, strings.Repeat("racl greylist default\n", MaxSize/20)}}, Options{})

@@ -144,7 +144,7 @@ func (m *manager) field(c call) {
 		}
 	case "applicable_conditions", "add_applicable_condition":
 		for _, item := range append(v.items, v) {
-			if item.kind == 's' {
+			if item.kind == 's' && !slices.ContainsFunc(m.conds[one], func(s setting) bool { return s.value == item.text }) {
 				set := c.setting
 				set.value = item.text
 				m.conds[one] = append(m.conds[one], set)

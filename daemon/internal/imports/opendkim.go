@@ -81,7 +81,7 @@ func (f *opendkim) signing() {
 		}
 	}
 	switch {
-	case f.tables != "":
+	case f.tables != "" && f.keyTable != "":
 		f.sign.option("key_table", text(f.keyTable))
 		f.sign.option("signing_table", text(f.tables))
 		f.paths = append(f.paths, f.keyTable, strings.TrimPrefix(f.tables, "refile:"))
@@ -103,6 +103,7 @@ func (f *opendkim) signing() {
 		}
 		return
 	}
+	f.sign.key("default_action", text("tempfail")) // what cannot be signed now goes out later
 	f.natives = append(f.natives, f.sign)
 }
 

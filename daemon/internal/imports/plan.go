@@ -164,6 +164,9 @@ func (p *plan) arrange() {
 			p.place(len(p.milters), s, slot)
 			continue
 		}
+		if !p.managed && strings.Contains(slot.socket, "milter-manager") {
+			slot.note("this is milter-manager: with what milter-manager --show-config prints among the FILEs its milters stand here")
+		}
 		if slot.kind != "" && !p.options.Remote && hasNative[slot.kind] != "" {
 			slot.note("with the settings of " + string(slot.kind) + " among the FILEs it would be " + hasNative[slot.kind] + ", without the daemon")
 		}
@@ -265,7 +268,8 @@ func (p *plan) place(at int, s *service, slot *milter) {
 		}
 		slot.findings = append(slot.findings, s.findings...)
 		if slot.socket == "" {
-			p.server.findings = append(slot.findings, Finding{s.file.Name, 1, string(s.kind), "nothing says on which socket it listens, so it is left out"})
+			p.server.findings = append(p.server.findings, slot.findings...)
+			p.server.findings = append(p.server.findings, Finding{s.file.Name, 1, string(s.kind), "nothing says on which socket it listens, so it is left out"})
 			return
 		}
 		slot.distrust()

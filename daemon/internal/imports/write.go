@@ -74,13 +74,15 @@ func (p *plan) render() []byte {
 	}
 	if needs := p.needs(); len(needs) > 0 {
 		comment("")
-		comment("These must be there, for the user that milterkit runs as (milterkit check tells what is amiss):")
+		comment("These must be there, for the user milterkit (milterkit check tells what is amiss):")
 		for _, n := range needs {
 			comment("  %s", n)
 		}
 	}
 	comment("")
-	if p.managed && p.socket != "" {
+	if p.managed && p.socket != "" && len(p.postfix) > 1 {
+		comment("In main.cf the socket of milter-manager, which is used here, stays as the only one. Stop milter-manager before.")
+	} else if p.managed && p.socket != "" {
 		comment("The socket is that of milter-manager, so main.cf stays as it is. Stop milter-manager before.")
 	} else {
 		comment("In main.cf: smtpd_milters = unix:/run/milterkit/milterkit.sock, and non_smtpd_milters = $smtpd_milters.")
