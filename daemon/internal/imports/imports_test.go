@@ -218,7 +218,13 @@ func TestManagersOwnRules(t *testing.T) {
 		"define_milter(\"milter-greylist\") do |milter|\n  milter.connection_spec = \"unix:/run/g.sock\"\n" +
 		"  milter.add_applicable_condition(\"S25R\")\n  milter.add_applicable_condition(\"No Stress\")\nend\n"
 	acl := "sm_macro \"t\" \"{trusted_domain}\" \"yes\"\nracl whitelist sm_macro \"t\" spf pass\nracl greylist default\n"
-	got := Import([]File{{"m", MilterManager, local}, {"greylist.conf", Greylist, acl}}, Options{})
+	// What --show-config prints does not have the former, but has the order.
+	shown := "define_milter(\"milter-greylist\") do |milter|\n  milter.connection_spec = \"unix:/run/g.sock\"\n" +
+		"  milter.applicable_conditions = [\n    \"S25R\",\n    \"No Stress\",\n  ]\nend\ndefine_milter(\"last\") do |milter|\n  milter.connection_spec = \"unix:/run/l.sock\"\nend\n"
+	got := Import([]File{{"shown", MilterManager, shown}, {"local", MilterManager, local}, {"greylist.conf", Greylist, acl}}, Options{})
+	if strings.Index(string(got.Text), `"last"`) < strings.Index(string(got.Text), `"greylist"`) || strings.Count(string(got.Text), "[[milter]]") != 2 {
+		t.Errorf("got\n%s", got.Text)
+	}
 	for _, want := range []string{"when           = 's25r && !(client.name matches `(?i)\\.example\\.com$`) && !(sessions >= 40)'\n", "trusted      = [\"example.org\"]\n"} {
 		if !strings.Contains(string(got.Text), want) {
 			t.Errorf("no %q in\n%s", want, got.Text)
@@ -226,6 +232,11 @@ func TestManagersOwnRules(t *testing.T) {
 	}
 	if len(got.Findings) > 0 {
 		t.Error(got.Findings)
+	}
+	trusting := strings.Replace(local, "  milter.add_", "  milter.add_applicable_condition(\"Trust\")\n  milter.add_", 1)
+	got = Import([]File{{"local", MilterManager, trusting}}, Options{Remote: true})
+	if want := `&& !(mail_from.domain in ["example.org"] && spf == "pass")`; !strings.Contains(string(got.Text), want) {
+		t.Errorf("no %q in\n%s", want, got.Text)
 	}
 }
 
@@ -294,4 +305,30 @@ func FuzzImport(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What docs/import.md says of milter-greylist's rules is so.
+func TestPage(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/import.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "## milter-greylist's rules")
+	rules, want, found := strings.Cut(section, "```toml\n")
+	want, _, _ = strings.Cut(want, "```")
+	if !found {
+		t.Fatal("the page has no example")
+	}
+	var conf strings.Builder
+	for line := range strings.Lines(rules) {
+		if strings.HasPrefix(line, "    ") {
+			conf.WriteString(line[4:])
+		}
+	}
+	got := string(Import([]File{{"greylist.conf", Greylist, conf.String()}}, Options{}).Text)
+	for line := range strings.Lines(want) {
+		if line = strings.Join(strings.Fields(line), " "); !strings.Contains(strings.Join(strings.Fields(got), " "), line) {
+			t.Errorf("no %q in\n%s", line, got)
+		}
+	}
 }

@@ -132,7 +132,12 @@ func (m *mainCF) milters(parameter string) []*milter {
 		return nil
 	}
 	var list []*milter
+	seen := map[string]bool{}
 	for _, item := range milterList(m.value(parameter)) {
+		if seen[item] {
+			continue
+		}
+		seen[item] = true
 		one := m.milter(set, item)
 		if one != nil && !contains(list, one) {
 			list = append(list, one)

@@ -9,49 +9,71 @@ import (
 	"time"
 )
 
-// manager is milter-manager's configuration.
+// manager is milter-manager's configuration, from one file or several.
 type manager struct {
 	*plan
-	file   File
-	milter *milter // of the define_milter that is being read
-	names  map[*milter]string
-	inside int    // how deep in a block that is passed over
-	of     string // the name of the define_milter or define_applicable_condition
-	s25r   cond   // s25r, with what has been added
-	stress cond   // stress, or what has been set in its place
-	conds  map[*milter][]setting
+	file    File        // that is being read
+	current *definition // the define_milter that is being read
+	inside  int         // how deep in a block that is passed over
+	of      string      // the name of the define_milter or define_applicable_condition
+	defined []*definition
+	s25r    cond     // s25r, with what has been added
+	stress  cond     // stress, or what has been set in its place
+	trusted []string // the domains that are trusted, where they are not its own
+}
+
+// A definition is a define_milter.
+type definition struct {
+	*milter
+	id, file   string
+	line       int
+	conditions []reference
+}
+
+// A reference is the name of a condition, and where it stands.
+type reference struct {
+	setting
+	file string
 }
 
 // readManager reads what milter-manager --show-config prints, and the same statements
 // in milter-manager.local.conf.
 func (p *plan) readManager(f File) {
-	m := &manager{plan: p, file: f, names: map[*milter]string{}, s25r: atom("s25r"), stress: atom("stress"), conds: map[*milter][]setting{}}
-	p.managed = true
+	if p.manager == nil {
+		p.manager = &manager{plan: p, s25r: atom("s25r"), stress: atom("stress")}
+		p.server.note("milter-manager's user was in the groups of the milters' sockets (id milter-manager says which); the user of milterkit must be, too")
+	}
+	m := p.manager
+	m.file, m.current, m.inside, m.of = f, nil, 0, ""
 	for _, c := range callsOf(f.Text) {
 		m.statement(c)
 	}
-	for _, one := range p.manager {
-		for _, set := range m.conds[one] {
-			m.condition(one, set)
+}
+
+// milters are those that are defined, with their conditions, when all files are read.
+func (m *manager) milters() []*milter {
+	var milters []*milter
+	for _, d := range m.defined {
+		for _, r := range d.conditions {
+			m.condition(d.milter, r)
 		}
-		if one.socket == "" {
-			one.findings = append(one.findings, Finding{f.Name, 1, "define_milter(" + one.name + ")", "it has no connection_spec"})
+		if d.socket == "" {
+			m.server.findings = append(m.server.findings, d.findings...)
+			m.server.findings = append(m.server.findings, Finding{d.file, d.line, "define_milter(" + d.id + ")", "it has no connection_spec, and is left out"})
+			continue
 		}
+		milters = append(milters, d.milter)
 	}
-	p.manager = slices.DeleteFunc(p.manager, func(one *milter) bool {
-		if one.socket == "" {
-			p.server.findings = append(p.server.findings, one.findings...)
-		}
-		return one.socket == ""
-	})
-	p.keys = append(p.keys, m.listen()...)
-	p.server.note("milter-manager's user was in the groups of the milters' sockets (id milter-manager says which); the user of milterkit must be, too")
+	if m.plan.socket != "" {
+		set(&m.plan.keys, "listen", list([]string{m.plan.socket}))
+	}
+	return milters
 }
 
 func (m *manager) none(c call, why string) {
 	f := Finding{m.file.Name, c.line, c.text, why}
-	if m.milter != nil {
-		m.milter.findings = append(m.milter.findings, f)
+	if m.current != nil {
+		m.current.findings = append(m.current.findings, f)
 		return
 	}
 	m.server.findings = append(m.server.findings, f)
@@ -66,7 +88,7 @@ func (m *manager) statement(c call) {
 		m.none(c, "this is Ruby that is not run; only what --show-config prints is read")
 		m.inside = max(c.opens, 0)
 	case c.end:
-		m.milter, m.of = nil, ""
+		m.current, m.of = nil, ""
 	case c.block && c.name == "define_milter" && len(c.args) == 1:
 		m.define(c)
 	case c.block && c.name == "define_applicable_condition" && len(c.args) == 1:
@@ -77,7 +99,7 @@ func (m *manager) statement(c call) {
 	case c.block:
 		m.none(c, "this is Ruby that is not run; only what --show-config prints is read")
 		m.inside = 1
-	case m.milter != nil:
+	case m.current != nil:
 		m.field(c)
 	case m.of != "": // a description
 	default:
@@ -86,20 +108,22 @@ func (m *manager) statement(c call) {
 }
 
 // define begins a milter. One that is there is changed, and becomes the last, as
-// milter-manager does it.
+// milter-manager does it; in another file, whose order --show-config has, it stays.
 func (m *manager) define(c call) {
 	name := c.args[0].text
 	m.of = name
-	i := slices.IndexFunc(m.plan.manager, func(one *milter) bool { return m.names[one] == name })
-	one := &milter{name: name, kind: kindOfName(name), from: m.file.Name + ":" + number(c.line)}
-	if i >= 0 {
-		one = m.plan.manager[i]
-		m.plan.manager = slices.Delete(m.plan.manager, i, i+1)
-	} else {
-		one.key("default_action", text("accept"))
+	i := slices.IndexFunc(m.defined, func(d *definition) bool { return d.id == name })
+	if i < 0 {
+		d := &definition{milter: &milter{name: name, kind: kindOfName(name), from: m.file.Name + ":" + number(c.line)}, id: name, file: m.file.Name, line: c.line}
+		d.key("default_action", text("accept"))
+		m.defined = append(m.defined, d)
+		m.current = d
+		return
 	}
-	m.plan.manager = append(m.plan.manager, one)
-	m.milter, m.names[one] = one, name
+	m.current = m.defined[i]
+	if m.current.file == m.file.Name {
+		m.defined = append(slices.Delete(m.defined, i, i+1), m.current)
+	}
 }
 
 var statuses = map[string]string{"accept": "accept", "temporary-failure": "tempfail", "reject": "reject", "discard": "discard"}
@@ -107,7 +131,7 @@ var statuses = map[string]string{"accept": "accept", "temporary-failure": "tempf
 // field takes in what a milter has.
 func (m *manager) field(c call) {
 	_, field, _ := strings.Cut(c.name, ".")
-	one, v := m.milter, value{kind: 'w', text: "nil"}
+	one, v := m.current, value{kind: 'w', text: "nil"}
 	if len(c.args) > 0 {
 		v = c.args[0]
 	}
@@ -144,10 +168,10 @@ func (m *manager) field(c call) {
 		}
 	case "applicable_conditions", "add_applicable_condition":
 		for _, item := range append(v.items, v) {
-			if item.kind == 's' && !slices.ContainsFunc(m.conds[one], func(s setting) bool { return s.value == item.text }) {
-				set := c.setting
-				set.value = item.text
-				m.conds[one] = append(m.conds[one], set)
+			if item.kind == 's' && !slices.ContainsFunc(one.conditions, func(r reference) bool { return r.value == item.text }) {
+				at := c.setting
+				at.value = item.text
+				one.conditions = append(one.conditions, reference{at, m.file.Name})
 			}
 		}
 	case "command", "command_options", "user_name":
@@ -174,7 +198,7 @@ func (m *manager) timeout(c call, field string, v value) {
 	if seconds == 297 || seconds == 7 {
 		return
 	}
-	set(&m.milter.keys, key, text(timeText(time.Duration(seconds*1000)*time.Millisecond)))
+	set(&m.current.keys, key, text(timeText(time.Duration(seconds*1000)*time.Millisecond)))
 }
 
 // macroConditions only make macros, and never stop a milter.
@@ -206,15 +230,15 @@ func (m *manager) conditionOf(name string) (cond, bool) {
 }
 
 // condition takes in a condition of a milter.
-func (m *manager) condition(one *milter, set setting) {
+func (m *manager) condition(one *milter, set reference) {
 	c, known := m.conditionOf(set.value)
 	switch {
 	case known:
 		one.when = both(one.when, c)
 	case macroConditions[set.value]:
-		m.macro(one, set)
+		m.macro(one, set.value)
 	default:
-		one.findings = append(one.findings, Finding{m.file.Name, set.line, set.value, "there is no such condition: the milter is asked about this mail, too, unless you say so in when"})
+		one.findings = append(one.findings, Finding{set.file, set.line, set.value, "there is no such condition: the milter is asked about this mail, too, unless you say so in when"})
 	}
 }
 
@@ -222,8 +246,8 @@ func (m *manager) condition(one *milter, set setting) {
 const dnsblServices = `dnsbl("zen.spamhaus.org=127.0.0.10/31", "bl.spamcop.net=127.0.0.2", "b.barracudacentral.org=127.0.0.2")`
 
 // macro takes in a condition that makes macros, which native children need not.
-func (m *manager) macro(one *milter, set setting) {
-	switch set.value {
+func (m *manager) macro(one *milter, condition string) {
+	switch condition {
 	case "Sendmail Compatible":
 		one.note("Sendmail Compatible gave it if_addr, if_name, daemon_port and i, which Postfix does not send")
 	case "Stress Notify":
@@ -244,7 +268,7 @@ func (m *manager) global(c call) {
 	}
 	switch {
 	case c.name == "remove_milter":
-		m.plan.manager = slices.DeleteFunc(m.plan.manager, func(one *milter) bool { return m.names[one] == arg })
+		m.defined = slices.DeleteFunc(m.defined, func(d *definition) bool { return d.id == arg })
 	case section == "s25r":
 		m.changeS25R(c, name)
 	case section == "trust":
@@ -328,15 +352,6 @@ func (m *manager) trust(c call, name string) {
 	default:
 		m.none(c, "name the domains one by one in trusted of greylist")
 	}
-}
-
-// listen are the keys of [server] that say where milterkit listens: where
-// milter-manager did.
-func (m *manager) listen() []entry {
-	if m.plan.socket == "" {
-		return nil
-	}
-	return []entry{{"listen", list([]string{m.plan.socket})}}
 }
 
 // changeS25R takes in names beside S25R's own.

@@ -113,13 +113,11 @@ type plan struct {
 	server   sections
 	keys     []entry   // of [server]
 	socket   string    // where the MTA finds milterkit, as milter-manager or main.cf has it
-	manager  []*milter // those of milter-manager, in order
-	managed  bool      // there is a milter-manager's configuration
+	manager  *manager  // nil where there is no milter-manager
 	postfix  []*milter // those of main.cf
 	queue    string    // Postfix's queue_directory
 	services []*service
 	milters  []*milter // in the end
-	trusted  []string  // the domains that milter-manager trusts, where it was told others than its own
 }
 
 // read takes in a file.
@@ -154,7 +152,7 @@ func (p *plan) read(f File) {
 // of their kinds. What signs comes last.
 func (p *plan) arrange() {
 	slots := p.postfix
-	if p.managed {
+	if p.manager != nil {
 		slots = p.behindManager()
 	}
 	slices.SortStableFunc(p.services, func(a, b *service) int { return rank(a.kind) - rank(b.kind) })
@@ -164,13 +162,13 @@ func (p *plan) arrange() {
 			p.place(len(p.milters), s, slot)
 			continue
 		}
-		if !p.managed && strings.Contains(slot.socket, "milter-manager") {
+		if p.manager == nil && strings.Contains(slot.socket, "milter-manager") {
 			slot.note("this is milter-manager: with what milter-manager --show-config prints among the FILEs its milters stand here")
 		}
 		if slot.kind != "" && !p.options.Remote && hasNative[slot.kind] != "" {
 			slot.note("with the settings of " + string(slot.kind) + " among the FILEs it would be " + hasNative[slot.kind] + ", without the daemon")
 		}
-		slot.distrust()
+		p.distrust(slot)
 		p.milters = append(p.milters, slot)
 	}
 	for _, s := range p.services {
@@ -192,10 +190,10 @@ func (p *plan) arrange() {
 		return -1
 	})
 	for _, m := range p.milters {
-		if m.use == "greylist" && p.trusted != nil && slices.ContainsFunc(m.options, func(e entry) bool { return e.key == "trusted" }) {
-			m.option("trusted", list(p.trusted))
+		if m.use == "greylist" && p.manager != nil && p.manager.trusted != nil && slices.ContainsFunc(m.options, func(e entry) bool { return e.key == "trusted" }) {
+			m.option("trusted", list(p.manager.trusted))
 		}
-		if m.use == "greylist" && !p.managed {
+		if m.use == "greylist" && p.manager == nil {
 			m.note(`milter-manager would have asked it about clients that look like end users' lines only: s25r && !authenticated && !local`)
 		}
 	}
@@ -204,9 +202,17 @@ func (p *plan) arrange() {
 
 // distrust leaves out of a daemon's mail what milter-manager would have told it to
 // trust.
-func (m *milter) distrust() {
-	if m.trusts {
+func (p *plan) distrust(m *milter) {
+	switch {
+	case !m.trusts:
+	case p.manager.trusted == nil:
 		m.when = both(m.when, not(atom("trusted")))
+	case len(p.manager.trusted) > 0:
+		domains := make([]string, len(p.manager.trusted))
+		for i, d := range p.manager.trusted {
+			domains[i] = quoted(strings.ToLower(d))
+		}
+		m.when = both(m.when, not(both(atom("mail_from.domain in ["+strings.Join(domains, ", ")+"]"), atom(`spf == "pass"`))))
 	}
 }
 
@@ -222,9 +228,9 @@ func (p *plan) behindManager() []*milter {
 		return p.same(m.socket, p.socket) || strings.Contains(m.socket, "milter-manager")
 	})
 	if i < 0 {
-		return append(slices.Clone(p.postfix), p.manager...)
+		return append(slices.Clone(p.postfix), p.manager.milters()...)
 	}
-	return slices.Concat(p.postfix[:i], p.manager, p.postfix[i+1:])
+	return slices.Concat(p.postfix[:i], p.manager.milters(), p.postfix[i+1:])
 }
 
 // same reports whether two sockets are one; Postfix may see a path from within its
@@ -272,7 +278,7 @@ func (p *plan) place(at int, s *service, slot *milter) {
 			p.server.findings = append(p.server.findings, Finding{s.file.Name, 1, string(s.kind), "nothing says on which socket it listens, so it is left out"})
 			return
 		}
-		slot.distrust()
+		p.distrust(slot)
 		children = []*milter{slot}
 	} else if slot != nil {
 		for _, m := range children {

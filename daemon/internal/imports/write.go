@@ -80,9 +80,9 @@ func (p *plan) render() []byte {
 		}
 	}
 	comment("")
-	if p.managed && p.socket != "" && len(p.postfix) > 1 {
+	if p.manager != nil && p.socket != "" && len(p.postfix) > 1 {
 		comment("In main.cf the socket of milter-manager, which is used here, stays as the only one. Stop milter-manager before.")
-	} else if p.managed && p.socket != "" {
+	} else if p.manager != nil && p.socket != "" {
 		comment("The socket is that of milter-manager, so main.cf stays as it is. Stop milter-manager before.")
 	} else {
 		comment("In main.cf: smtpd_milters = unix:/run/milterkit/milterkit.sock, and non_smtpd_milters = $smtpd_milters.")
