@@ -11,10 +11,10 @@ import (
 // Ranks are the places of filters in the order in which they are asked.
 const (
 	rankGreylist = iota // costs a client nothing but time, and spares all others
-	rankSPF             // what DMARC goes by
 	rankRules
-	rankVerify
-	rankDMARC // after SPF and DKIM, whose results it reads
+	rankVerify // before SPF: those of DKIM delete results that are said to be ours
+	rankSPF
+	rankDMARC // after both, whose results it reads
 	rankVirus
 	rankSpam
 	rankOther
