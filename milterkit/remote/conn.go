@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -43,9 +42,10 @@ type link struct {
 	now  byte  // the command that is being answered
 	skip byte  // the command of which it wants no more, until there was another one
 
-	used      bool // it was told of a message before
-	inMessage bool // it was told MAIL
-	abort     bool // it is to be told ABORT before anything else
+	owned     uint16 // the stages at which it was sent macros of its own
+	used      bool   // it was told of a message before
+	inMessage bool   // it was told MAIL
+	abort     bool   // it is to be told ABORT before anything else
 	message
 }
 
@@ -186,6 +186,7 @@ func (c *conn) meet(ctx context.Context, s *milterkit.Session) (v milterkit.Verd
 	if c.usable() {
 		return milterkit.Continue, false
 	}
+	own := c.ownOfSession(ctx, s, milterkit.StageConnect) // before the milter's time begins
 	for ahead := !c.m.Lockstep; ; ahead = false {
 		c.hangUp()
 		if err := c.m.isDown(); err != nil {
@@ -196,7 +197,7 @@ func (c *conn) meet(ctx context.Context, s *milterkit.Session) (v milterkit.Verd
 			c.hangUp()
 			return milterkit.Fail(err), true
 		}
-		if v = c.tellConnect(ctx, s); !errors.Is(v.Err(), errOtherTerms) {
+		if v = c.tellConnect(ctx, s, own); !errors.Is(v.Err(), errOtherTerms) {
 			return v, true
 		}
 	}
@@ -225,38 +226,6 @@ func tellsOfDown(err error) bool {
 func (c *conn) usable() bool {
 	return c.nc != nil && !c.lost && c.owed == 0 && c.r.Buffered() == 0 && c.quiet() == nil
 }
-
-// macros appends the macros of a stage, as they go before its command. They
-// are sent for a command that is left out too: the milter may ask for them
-// later. For one that its version does not have they are not. A milter that has
-// asked for a list at that stage is sent what is on it, in its order and
-// spelling; another one all that the MTA has sent.
-func (c *conn) macros(cmd byte, s *milterkit.Session, at milterkit.Stage) {
-	if cmd == wire.CmdData && c.answer.Version < 4 || cmd == wire.CmdUnknown && c.answer.Version < 3 {
-		return
-	}
-	out, n := wire.BeginMacros(c.out, cmd), 0
-	if names := c.lists[at]; len(names) > 0 {
-		for _, want := range names {
-			for name, value := range s.Macros(at) {
-				if bareName(name) == bareName(want) {
-					out, n = wire.AppendMacro(out, want, value), n+1
-					break
-				}
-			}
-		}
-	} else {
-		for name, value := range s.Macros(at) {
-			out, n = wire.AppendMacro(out, name, value), n+1
-		}
-	}
-	if n > 0 {
-		c.out = wire.EndMacros(out, len(c.out))
-	}
-}
-
-// bareName returns a macro's name without its braces.
-func bareName(name string) string { return strings.Trim(name, "{}") }
 
 // shown reports whether the milter is to be sent a command.
 func (c *conn) shown(cmd byte) bool {

@@ -17,9 +17,9 @@ func (c *conn) connect(ctx context.Context, s *milterkit.Session) milterkit.Verd
 	return v
 }
 
-func (c *conn) tellConnect(ctx context.Context, s *milterkit.Session) milterkit.Verdict {
+func (c *conn) tellConnect(ctx context.Context, s *milterkit.Session, own []pair) milterkit.Verdict {
 	return c.do(ctx, wire.CmdConnect, func() (milterkit.Verdict, error) {
-		c.macros(wire.CmdConnect, s, milterkit.StageConnect)
+		c.macros(wire.CmdConnect, s, milterkit.StageConnect, own)
 		if c.wants(wire.CmdConnect) {
 			c.out = wire.Connect{Host: []byte(s.Host), Family: s.Family, Port: s.Port, Addr: []byte(s.Addr)}.Append(c.out)
 		}
@@ -36,7 +36,7 @@ func (c *conn) helo(ctx context.Context, s *milterkit.Session) milterkit.Verdict
 
 func (c *conn) tellHelo(ctx context.Context, s *milterkit.Session) milterkit.Verdict {
 	return c.do(ctx, wire.CmdHelo, func() (milterkit.Verdict, error) {
-		c.macros(wire.CmdHelo, s, milterkit.StageHelo)
+		c.macros(wire.CmdHelo, s, milterkit.StageHelo, c.ownOfSession(ctx, s, milterkit.StageHelo))
 		if c.wants(wire.CmdHelo) {
 			c.out = wire.AppendHelo(c.out, []byte(s.Helo))
 		}
@@ -96,8 +96,12 @@ func (c *conn) refusedRcpt(ctx context.Context, e *milterkit.Envelope, to milter
 
 // tellAddress tells of the sender or of a recipient.
 func (c *conn) tellAddress(ctx context.Context, e *milterkit.Envelope, cmd byte, at milterkit.Stage, a milterkit.Address) milterkit.Verdict {
+	to := milterkit.Address{}
+	if at == milterkit.StageRcpt {
+		to = a
+	}
 	return c.do(ctx, cmd, func() (milterkit.Verdict, error) {
-		c.macros(cmd, e.Session, at)
+		c.macros(cmd, e.Session, at, c.own(ctx, e, to, at))
 		if c.wants(cmd) {
 			c.out = wire.AppendAddress(c.out, cmd, raw(a), a.Args)
 		}
@@ -116,7 +120,7 @@ func raw(a milterkit.Address) string {
 
 func (c *conn) data(ctx context.Context, e *milterkit.Envelope) milterkit.Verdict {
 	return c.do(ctx, wire.CmdData, func() (milterkit.Verdict, error) {
-		c.macros(wire.CmdData, e.Session, milterkit.StageData)
+		c.macros(wire.CmdData, e.Session, milterkit.StageData, nil)
 		if c.wants(wire.CmdData) {
 			c.out = wire.AppendFrame(c.out, wire.CmdData, nil)
 		}
@@ -132,7 +136,7 @@ func (c *conn) unknown(ctx context.Context, s *milterkit.Session, line string) m
 		return milterkit.Continue
 	}
 	return c.do(ctx, wire.CmdUnknown, func() (milterkit.Verdict, error) {
-		c.macros(wire.CmdUnknown, s, milterkit.StageUnknown)
+		c.macros(wire.CmdUnknown, s, milterkit.StageUnknown, nil)
 		if c.wants(wire.CmdUnknown) {
 			c.out = wire.AppendUnknown(c.out, []byte(line))
 		}
@@ -147,7 +151,7 @@ func (c *conn) header(ctx context.Context, m *milterkit.Message) milterkit.Verdi
 		if v, err := c.fields(ctx, m); err != nil || v != milterkit.Continue {
 			return v, err
 		}
-		c.macros(wire.CmdEOH, m.Session, milterkit.StageHeader)
+		c.macros(wire.CmdEOH, m.Session, milterkit.StageHeader, nil)
 		if c.wants(wire.CmdEOH) {
 			c.out = wire.AppendFrame(c.out, wire.CmdEOH, nil)
 		}
@@ -162,7 +166,7 @@ func (c *conn) fields(ctx context.Context, m *milterkit.Message) (milterkit.Verd
 	}
 	for i, f := range m.Header() {
 		if i == 0 {
-			c.macros(wire.CmdHeader, m.Session, milterkit.StageHeader)
+			c.macros(wire.CmdHeader, m.Session, milterkit.StageHeader, nil)
 		}
 		c.wants(wire.CmdHeader)
 		c.out = wire.AppendHeader(c.out, f.Name, c.sentValue(f.Value))
@@ -192,7 +196,7 @@ func (c *conn) body(ctx context.Context, m *milterkit.Message, piece []byte) mil
 	}
 	return c.do(ctx, wire.CmdBody, func() (milterkit.Verdict, error) {
 		if !c.begun {
-			c.macros(wire.CmdBody, m.Session, milterkit.StageBody)
+			c.macros(wire.CmdBody, m.Session, milterkit.StageBody, nil)
 			c.begun = true
 		}
 		for len(piece) > 0 {
@@ -243,7 +247,7 @@ func (c *conn) endOfMessage(ctx context.Context, m *milterkit.Message, e *milter
 				return v, err
 			}
 		}
-		c.macros(wire.CmdEOM, m.Session, milterkit.StageMessage)
+		c.macros(wire.CmdEOM, m.Session, milterkit.StageMessage, nil)
 		c.out = wire.AppendFrame(c.out, wire.CmdEOM, nil)
 		if err := c.flush(); err != nil {
 			return milterkit.Continue, err

@@ -185,7 +185,7 @@ func (m *Milter) agree(offer wire.Negotiation, reply []byte) (terms, error) {
 	defer m.mu.Unlock()
 	m.last = t
 	if t.lists != nil {
-		m.lists = t.lists // never changed in place: sessions share it
+		m.lists = m.wanted(t.lists)
 	}
 	return t, nil
 }

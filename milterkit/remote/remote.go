@@ -64,13 +64,16 @@ type Milter struct {
 	// docs/pipelining.md.
 	Lockstep bool
 
+	// Macros are the milter's own: what it is sent besides the MTA's.
+	Macros []Macro
+
 	// Logger is told when the milter goes and comes back. Nil: slog.Default().
 	Logger *slog.Logger
 
 	mu        sync.Mutex
 	down      error // why it cannot be reached; nil: it can, or nobody has tried
 	closed    bool
-	lists     map[milterkit.Stage][]string // the macros it would like to have
+	lists     map[milterkit.Stage][]string // the macros it would like to have, and its own need
 	last      terms                        // what was agreed on the last time
 	searching sync.WaitGroup
 	stop      context.CancelFunc // of the search
@@ -118,6 +121,9 @@ func (m *Milter) Hooks() milterkit.Hooks {
 	c := &conn{m: m}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.lists == nil && len(m.Macros) > 0 {
+		m.lists = m.wanted(nil)
+	}
 	return milterkit.Hooks{
 		Connect:     c.connect,
 		Helo:        c.helo,
