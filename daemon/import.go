@@ -104,7 +104,7 @@ func readImport(name string, kind imports.Kind, in io.Reader) (imports.File, err
 		kind = imports.KindOf(name, string(text))
 	}
 	if kind == "" {
-		return imports.File{}, usage("%s: neither its name nor what stands in it says whose settings these are; say --kind", name)
+		return imports.File{}, usage("%s: neither its name nor what stands in it says whose settings these are; say --kind (tables and lists are read where a FILE names them)", name)
 	}
 	return imports.File{Name: name, Kind: kind, Text: string(text)}, nil
 }

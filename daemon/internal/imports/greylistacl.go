@@ -234,15 +234,10 @@ func (g *greylist) conclude() {
 			puts = either(r.holds, puts)
 		}
 	}
-	switch {
-	case puts.long:
-		g.none(setting{line: 1, text: "racl"}, "the rules are too long for one condition, and all mail is put off")
-	case puts.never:
+	if puts.never {
 		g.none(g.lastRule(), "nothing is ever put off by these rules")
-		g.key("enabled", "false")
-	default:
-		g.when = both(g.when, puts)
 	}
+	g.when = both(g.when, puts)
 }
 
 func (g *greylist) lastRule() setting {

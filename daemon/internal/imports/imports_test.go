@@ -240,6 +240,19 @@ func TestManagersOwnRules(t *testing.T) {
 	}
 }
 
+// Conditions that are too long for a when are told, and the milter is asked about all
+// mail; one that is never asked is not enabled.
+func TestConditionsThatCannotBeWritten(t *testing.T) {
+	long := Import([]File{{"c", ClamAV, strings.Repeat("SkipAuthenticated ^someone.with.a.long.name@example.org$\nLocalNet 192.0.2.1\n", 2000)}}, Options{})
+	if len(long.Findings) != 1 || !strings.Contains(long.Findings[0].Why, "too long") || strings.Contains(string(long.Text), "\nwhen") {
+		t.Errorf("%v\n%.500s", long.Findings, long.Text)
+	}
+	never := Import([]File{{"g", Greylist, "racl whitelist default\n"}}, Options{})
+	if !strings.Contains(string(never.Text), "enabled        = false\n") {
+		t.Errorf("got\n%s", never.Text)
+	}
+}
+
 // A file that is too big is told, and not read.
 func TestHugeFiles(t *testing.T) {
 	got := Import([]File{{"x", Greylist, strings.Repeat("racl greylist default\n", MaxSize/20)}}, Options{})

@@ -116,9 +116,12 @@ func (f *opendkim) keys() []string {
 	}
 	var files []string
 	for _, set := range settingsOf(table, "", false) {
-		if parts := strings.SplitN(set.value, ":", 3); len(parts) == 3 && strings.HasPrefix(parts[2], "/") {
+		parts := strings.SplitN(set.value, ":", 3)
+		if len(parts) == 3 && strings.HasPrefix(parts[2], "/") {
 			files = append(files, parts[2])
+			continue
 		}
+		f.findings = append(f.findings, Finding{f.keyTable, set.line, set.key, "a key is a file here: NAME DOMAIN:SELECTOR:/PATH"})
 	}
 	return files
 }

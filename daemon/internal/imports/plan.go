@@ -190,6 +190,7 @@ func (p *plan) arrange() {
 		return -1
 	})
 	for _, m := range p.milters {
+		m.settle()
 		if m.use == "greylist" && p.manager != nil && p.manager.trusted != nil && slices.ContainsFunc(m.options, func(e entry) bool { return e.key == "trusted" }) {
 			m.option("trusted", list(p.manager.trusted))
 		}
@@ -213,6 +214,17 @@ func (p *plan) distrust(m *milter) {
 			domains[i] = quoted(strings.ToLower(d))
 		}
 		m.when = both(m.when, not(both(atom("mail_from.domain in ["+strings.Join(domains, ", ")+"]"), atom(`spf == "pass"`))))
+	}
+}
+
+// settle says so where a condition cannot be written.
+func (m *milter) settle() {
+	switch {
+	case m.when.long:
+		m.findings = append(m.findings, Finding{"milterkit", 1, m.name, "its conditions are too long for one when, and it is asked about all mail"})
+	case m.when.never:
+		m.note("by its conditions it was never asked")
+		m.key("enabled", "false")
 	}
 }
 
