@@ -76,12 +76,8 @@ end
 
 // importSettings imports the settings that the installation guides have, and returns
 // the configuration. The delay of greylisting is a second, and not ten minutes.
-func (b *bench) importSettings(t *testing.T, key string) string {
+func (b *bench) importSettings(t *testing.T, dir, selector, key string) string {
 	t.Helper()
-	dir := b.root.Path("imports")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
 	args := []string{"import"}
 	for _, f := range []struct{ name, text string }{
 		{"show-config.rb", fmt.Sprintf(milterManager, b.imported().Socket())},
@@ -101,7 +97,7 @@ racl greylist default
 `},
 		{"opendkim.conf", fmt.Sprintf("Mode sv\nCanonicalization relaxed/relaxed\nOversignHeaders From\nKeyTable %s\nSigningTable refile:%s\nInternalHosts %s\n",
 			filepath.Join(dir, "KeyTable"), filepath.Join(dir, "SigningTable"), filepath.Join(dir, "TrustedHosts"))},
-		{"KeyTable", "example.org example.org:imported:" + key + "\n"},
+		{"KeyTable", "example.org example.org:" + selector + ":" + key + "\n"},
 		{"SigningTable", "*@example.org example.org\n"},
 		{"TrustedHosts", "127.0.0.1\nlocalhost\n"},
 	} {
@@ -118,7 +114,7 @@ racl greylist default
 		t.Fatal(err)
 	}
 	// The default folder is one of the system's.
-	database := fmt.Sprintf("database = %q\ndelay ", b.root.Path("kit-"+importedName, "greylist.db"))
+	database := fmt.Sprintf("database = %q\ndelay ", b.root.Path("kit-"+importedName, selector+".db"))
 	return strings.Replace(text, "\ndelay ", "\n"+database, 1)
 }
 
@@ -129,10 +125,18 @@ func TestImported(t *testing.T) {
 	if b.kitErr != nil {
 		t.Fatal(b.kitErr)
 	}
+	dir, err := os.MkdirTemp(b.root.Dir, "imports")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	selector := filepath.Base(dir)
 	d := &dkimBench{b, map[string]string{}, ""}
-	record := d.newKey(t, importedName, "rsa")
+	record := d.newKey(t, selector, "rsa")
 	kit := b.imported()
-	kit.Config = b.importSettings(t, d.keys[importedName])
+	kit.Config = b.importSettings(t, dir, selector, d.keys[selector])
 	if err := kit.Start(); err != nil {
 		t.Fatalf("%v\n%s", err, kit.Config)
 	}
@@ -158,7 +162,7 @@ func TestImported(t *testing.T) {
 		o := b.play(t, importedName, routes[1], send(hasNoVirus))
 		wantScanned(t, o)
 		wantNoText(t, delivered(t, o), "\nX-Spam-Status:")
-		wantSignature(t, delivered(t, o), record)
+		wantSignature(t, delivered(t, o), selector, record)
 	})
 	t.Run("an end user's line is put off", func(t *testing.T) {
 		for i, c := range []struct{ xclient, reply string }{
@@ -196,11 +200,11 @@ func (b *bench) rcpt(t *testing.T, listener, xclient, sender string) string {
 }
 
 // wantSignature wants a good signature of example.org's, by the key of the table.
-func wantSignature(t *testing.T, message, record string) {
+func wantSignature(t *testing.T, message, selector, record string) {
 	t.Helper()
 	crlf := bytes.ReplaceAll([]byte(message), []byte("\n"), []byte("\r\n"))
 	list, err := msgauth.VerifyWithOptions(bytes.NewReader(crlf), &msgauth.VerifyOptions{LookupTXT: func(name string) ([]string, error) {
-		if name != importedName+"._domainkey.example.org" {
+		if name != selector+"._domainkey.example.org" {
 			t.Errorf("the key of %s is asked for", name)
 		}
 		return []string{record}, nil
