@@ -58,6 +58,9 @@ type Milter struct {
 	Pipeline       Value[bool] // of a remote child
 	Together       Value[bool]
 	Shadow         Value[bool]
+	ShadowShare    Value[float64] // of the sessions, in which a shadow takes part; 1: all
+	SendmailMacros Value[bool]    // of a remote child
+	Macros         []Macro        // of a remote child's own
 	Enabled        Value[bool]
 }
 
@@ -164,6 +167,7 @@ func defaultMilter() Milter {
 		ContentTimeout: Value[time.Duration]{V: milterkit.DefaultContentTimeout},
 		DefaultAction:  Value[milterkit.DefaultAction]{V: milterkit.DefaultTempFail},
 		Pipeline:       Value[bool]{V: true},
+		ShadowShare:    Value[float64]{V: 1},
 		Enabled:        Value[bool]{V: true},
 	}
 }

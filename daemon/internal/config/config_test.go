@@ -129,8 +129,32 @@ var wrongFiles = []struct{ rule, file, want string }{
 	{"a default action is one of five", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\ndefault_action=\"tempfial\"\n", `4:16: default_action: "tempfial" is unknown; did you mean "tempfail"?`},
 	{"and they are told", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\ndefault_action=\"4xx\"\n",
 		`4:16: default_action: "4xx" is unknown; there are tempfail, accept, reject, discard, quarantine`},
+	{"a share is of a shadow", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\nshadow_share=0.5\n", `4:1: shadow_share is for a milter with shadow = true`},
+	{"a share is a number", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\nshadow=true\nshadow_share=\"10%\"\n",
+		`5:14: shadow_share: this is a string; write a number, without quotes, such as 0.1 for a tenth`},
+	{"a share is no more than all, and not nothing", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\nshadow=true\nshadow_share=10\n[[milter]]\nname=\"b\"\nsocket=\"/b\"\nshadow=true\nshadow_share=nan\n",
+		"5:14: shadow_share: 10 is no share of the sessions; write a number above 0 and up to 1, such as 0.1 for a tenth\n" +
+			`10:14: shadow_share: nan is no share of the sessions; write a number above 0 and up to 1, such as 0.1 for a tenth`},
+	{"macros are a section", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\nmacros=1\n",
+		`4:8: macros: this is a whole number; write a section of its own, [milter.macros], with lines such as "{if_name}" = "mx.example.org"`},
+	{"macros are for milters on a socket", "[[milter]]\nname=\"a\"\nuse=\"known\"\nsendmail_macros=true\n[milter.macros]\nx=\"1\"\n",
+		"4:1: sendmail_macros is for milters on a socket; this one runs in this process\n" +
+			`5:9: macros is for milters on a socket; this one runs in this process`},
+	{"a macro has a name, once, and a value that can be sent", ownMacros + "\"{a b}\"=\"1\"\n\"{x}\"=\"1\"\nx=\"2\"\nabc=1\nabd=\"\\n\"\n",
+		"5:1: macros: \"{a b}\" is not the name of a macro; write it as the MTA does, such as \"{if_name}\"\n" +
+			"7:1: macros: x is set a second time; the first is in line 6\n" +
+			"8:5: {abc}: this is a whole number; write text in quotes, such as \"yes\"\n" +
+			`9:5: {abd}: the value of a macro has no control characters`},
+	{"a macro with a condition has a value, and a condition that compiles", ownMacros + "abc={when=\"trustd\"}\nabd={value=\"1\",wen=\"a\",else=\"2\"}\n",
+		"5:5: {abc}: it has no value; write { value = \"yes\", when = \"trusted\" }\n" +
+			"5:12: when: unknown name \"trustd\"; did you mean \"trusted\"?\n" +
+			"6:16: {abd}: unknown key \"wen\"; did you mean \"when\"?\n" +
+			`6:24: {abd}: else is for a macro with a condition, when`},
 	{"the first milter has none before it", "[[milter]]\nname=\"a\"\nsocket=\"/a\"\ntogether=true\n", `4:1: together: there is no milter before the first one that it could run together with`},
 }
+
+// ownMacros is a file up to the macros of a milter.
+const ownMacros = "[[milter]]\nname=\"a\"\nsocket=\"/a\"\n[milter.macros]\n"
 
 func TestWrongFiles(t *testing.T) {
 	for _, c := range wrongFiles {
@@ -179,7 +203,12 @@ when = "authenticated && !local"
 pipeline = false
 together = true
 shadow = true
+shadow_share = 0.1
+sendmail_macros = true
 enabled = false
+[milter.macros]
+x = "1"
+"{trusted_domain}" = { value = "yes", when = "trusted", else = "no" }
 `
 	c, err := Parse("f", []byte(file), nil)
 	if err != nil {
@@ -197,6 +226,12 @@ enabled = false
 	}
 	m := c.Milters[1]
 	if m.Socket.V != (Socket{Network: "tcp", Addr: "localhost:26"}) || m.DefaultAction.V != milterkit.DefaultQuarantine || m.When.V != "authenticated && !local" || m.Pipeline.V || !m.Together.V || m.Enabled.V {
+		t.Errorf("got %+v", m)
+	}
+	if n := len(m.Macros); n != 2 || m.Macros[0].Name != "x" || m.Macros[1].When != "trusted" || m.Macros[1].Value != "yes" || *m.Macros[1].Otherwise != "no" {
+		t.Errorf("got %+v", m.Macros)
+	}
+	if m.ShadowShare.V != 0.1 || !m.SendmailMacros.V {
 		t.Errorf("got %+v", m)
 	}
 	if got := m.Name.From.String(); got != "f:23" {

@@ -89,6 +89,9 @@ func (l *loader) milterKeys(m *Milter) []key {
 		{"pipeline", into(l, &m.Pipeline, tomlfile.Bool)},
 		{"together", into(l, &m.Together, tomlfile.Bool)},
 		{"shadow", into(l, &m.Shadow, tomlfile.Bool)},
+		{"shadow_share", into(l, &m.ShadowShare, readShare)},
+		{"sendmail_macros", into(l, &m.SendmailMacros, tomlfile.Bool)},
+		{"macros", l.macros(m)},
 		{"enabled", into(l, &m.Enabled, tomlfile.Bool)},
 	}
 }
@@ -205,13 +208,16 @@ func (l *loader) milter(t *tomlfile.Value) {
 	if use != nil && socket == nil {
 		l.socketOnly(t)
 	}
+	if share := t.Field("shadow_share"); share != nil && !m.Shadow.V {
+		l.report(share.At, "shadow_share is for a milter with shadow = true")
+	}
 	l.options(&m, t)
 	l.config.Milters = append(l.config.Milters, m)
 }
 
 // socketOnly refuses the keys of a native child that only a milter on a socket has.
 func (l *loader) socketOnly(t *tomlfile.Value) {
-	for _, name := range []string{"connect_timeout", "pipeline"} {
+	for _, name := range []string{"connect_timeout", "pipeline", "sendmail_macros", "macros"} {
 		f := t.Field(name)
 		if f == nil {
 			continue

@@ -65,11 +65,17 @@ func (m *Milter) settings() section {
 	if remote {
 		out = append(out, setting{"pipeline", m.Pipeline.V, m.Pipeline.From})
 	}
-	return append(out,
+	out = append(out,
 		setting{"together", m.Together.V, m.Together.From},
 		setting{"shadow", m.Shadow.V, m.Shadow.From},
-		setting{"enabled", m.Enabled.V, m.Enabled.From},
 	)
+	if m.Shadow.V {
+		out = append(out, setting{"shadow_share", m.ShadowShare.V, m.ShadowShare.From})
+	}
+	if remote {
+		out = append(out, setting{"sendmail_macros", m.SendmailMacros.V, m.SendmailMacros.From})
+	}
+	return append(out, setting{"enabled", m.Enabled.V, m.Enabled.From})
 }
 
 // optionSettings are the options of a native child, those of sections as
@@ -113,6 +119,10 @@ func (c *Config) TOML() []byte {
 	for i := range c.Milters {
 		b.WriteString("\n[[milter]]\n")
 		c.Milters[i].settings().toml(&b, "milter")
+		if set := c.Milters[i].macroSettings(); len(set) > 0 {
+			b.WriteString("[milter.macros]\n")
+			set.toml(&b, "milter.macros")
+		}
 		if set := c.Milters[i].optionSettings(); len(set) > 0 {
 			b.WriteString("[milter.options]\n")
 			set.toml(&b, "milter.options")
@@ -134,7 +144,7 @@ func (s section) toml(b *bytes.Buffer, name string) {
 			}
 			v.value = []any{}
 		}
-		line := fmt.Sprintf("%-16s = %s", v.key, tomlfile.Literal(v.value))
+		line := fmt.Sprintf("%-16s = %s", bareKey(v.key), tomlfile.Literal(v.value))
 		plain, lines = append(plain, v), append(lines, line)
 		if n := len(line); n <= 60 {
 			width = max(width, n)
@@ -159,12 +169,23 @@ func (s section) toml(b *bytes.Buffer, name string) {
 	}
 }
 
+// bareKey is a key as it stands in TOML: the name of a macro has braces.
+func bareKey(key string) string {
+	if key == "." || strings.Trim(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") != "" {
+		return tomlfile.Literal(key)
+	}
+	return key
+}
+
 // JSON writes the same for programs: each value is an object of "value" and
 // "from".
 func (c *Config) JSON() ([]byte, error) {
 	milters := make([]section, len(c.Milters))
 	for i := range c.Milters {
 		milters[i] = c.Milters[i].settings()
+		if set := c.Milters[i].macroSettings(); len(set) > 0 {
+			milters[i] = append(milters[i], setting{key: "macros", value: set})
+		}
 		if set := c.Milters[i].optionSettings(); len(set) > 0 {
 			milters[i] = append(milters[i], setting{key: "options", value: set})
 		}

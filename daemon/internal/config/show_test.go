@@ -60,14 +60,30 @@ func drawConfig(t *rapid.T) *Config {
 			Pipeline:      flag("pipeline"), Together: flag("together"), Shadow: flag("shadow"), Enabled: flag("enabled"),
 		}
 		m.Together.V = m.Together.V && i > 0
+		m.ShadowShare, m.SendmailMacros, m.Macros = defaultMilter().ShadowShare, flag("sendmail"), drawMacros(t, at)
+		if m.Shadow.V {
+			m.ShadowShare = Value[float64]{rapid.Float64Range(1e-9, 1).Draw(t, "share"), at}
+		}
 		if rapid.Bool().Draw(t, "native") {
 			m.Use, m.Socket = Value[string]{"known", at}, Value[Socket]{}
 			m.Options = known["known"].Read(nil, nil, nil)
 			m.ConnectTimeout, m.Pipeline = defaultMilter().ConnectTimeout, defaultMilter().Pipeline // it has none
+			m.SendmailMacros, m.Macros = Value[bool]{}, nil
 		}
 		c.Milters = append(c.Milters, m)
 	}
 	return c
+}
+
+func drawMacros(t *rapid.T, at Origin) (macros []Macro) {
+	for _, name := range rapid.SliceOfDistinct(rapid.SampledFrom([]string{"i", ".", "{if_name}", `{a.b"\}`}), rapid.ID).Draw(t, "macros") {
+		m := Macro{Name: name, Value: rapid.StringMatching(`[a-z"\\{}# é]{0,9}`).Draw(t, "value"), From: at}
+		if m.When = rapid.SampledFrom([]string{"", "local", "helo == \"a\""}).Draw(t, "when"); m.When != "" && rapid.Bool().Draw(t, "else") {
+			m.Otherwise = &m.Value
+		}
+		macros = append(macros, m)
+	}
+	return macros
 }
 
 // What show-config writes can be loaded, and is the same configuration.
