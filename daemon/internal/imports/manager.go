@@ -245,16 +245,30 @@ func (m *manager) condition(one *milter, set reference) {
 // dnsblServices are the DNS lists of milter-manager that are still there.
 const dnsblServices = `dnsbl("zen.spamhaus.org=127.0.0.10/31", "bl.spamcop.net=127.0.0.2", "b.barracudacentral.org=127.0.0.2")`
 
-// macro takes in a condition that makes macros, which native children need not.
+// macro takes in a condition that makes macros, which native children do not need.
 func (m *manager) macro(one *milter, condition string) {
+	macro := func(name string, when cond) {
+		set(&one.macros, text("{"+name+"}"), `{ value = "yes", when = `+conditionText(when)+" }")
+	}
 	switch condition {
 	case "Sendmail Compatible":
-		one.note("Sendmail Compatible gave it if_addr, if_name, daemon_port and i, which Postfix does not send")
+		one.key("sendmail_macros", "true")
 	case "Stress Notify":
-		one.note("Stress Notify gave it the macro stress; here stress is a condition for when")
+		if !m.stress.never {
+			macro("stress", m.stress)
+		}
 	case "Trust":
-		one.note("Trust gave it the macro trusted_domain, for mail that passes SPF; here it is not asked about such mail (trusted)")
-		one.trusts = true
+		domains := m.trusted
+		if domains == nil {
+			domains = trustedDomains
+		}
+		quotedDomains := make([]string, len(domains))
+		for i, d := range domains {
+			quotedDomains[i] = quoted(strings.ToLower(d))
+		}
+		if len(domains) > 0 {
+			macro("trusted_domain", atom("mail_from.domain in ["+strings.Join(quotedDomains, ", ")+"]"))
+		}
 	}
 }
 

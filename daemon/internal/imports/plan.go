@@ -25,14 +25,13 @@ type milter struct {
 	socket  string // ... where the milter is found, as the configuration file has it
 	when    cond
 	keys    []entry
+	macros  []entry // of a milter on a socket
 	options []entry
 	tables  []table
 	sections
 
 	kind Kind // of the program that it is, "" where that is not known
 	last bool // behind all others: it signs
-
-	trusts bool // it goes by what milter-manager trusts
 }
 
 // sections are the comments of a section.
@@ -168,7 +167,6 @@ func (p *plan) arrange() {
 		if slot.kind != "" && !p.options.Remote && hasNative[slot.kind] != "" {
 			slot.note("with the settings of " + string(slot.kind) + " among the FILEs it would be " + hasNative[slot.kind] + ", without the daemon")
 		}
-		p.distrust(slot)
 		p.milters = append(p.milters, slot)
 	}
 	for _, s := range p.services {
@@ -199,22 +197,6 @@ func (p *plan) arrange() {
 		}
 	}
 	p.unique()
-}
-
-// distrust leaves out of a daemon's mail what milter-manager would have told it to
-// trust.
-func (p *plan) distrust(m *milter) {
-	switch {
-	case !m.trusts:
-	case p.manager.trusted == nil:
-		m.when = both(m.when, not(atom("trusted")))
-	case len(p.manager.trusted) > 0:
-		domains := make([]string, len(p.manager.trusted))
-		for i, d := range p.manager.trusted {
-			domains[i] = quoted(strings.ToLower(d))
-		}
-		m.when = both(m.when, not(both(atom("mail_from.domain in ["+strings.Join(domains, ", ")+"]"), atom(`spf == "pass"`))))
-	}
 }
 
 // settle says so where a condition cannot be written.
@@ -290,14 +272,13 @@ func (p *plan) place(at int, s *service, slot *milter) {
 			p.server.findings = append(p.server.findings, Finding{s.file.Name, 1, string(s.kind), "nothing says on which socket it listens, so it is left out"})
 			return
 		}
-		p.distrust(slot)
 		children = []*milter{slot}
 	} else if slot != nil {
 		for _, m := range children {
 			m.from += "; " + slot.from
 			m.when = both(slot.when, m.when)
 			for _, e := range slot.keys {
-				if e.key != "connect_timeout" && !slices.ContainsFunc(m.keys, func(own entry) bool { return own.key == e.key }) {
+				if e.key != "connect_timeout" && e.key != "sendmail_macros" && !slices.ContainsFunc(m.keys, func(own entry) bool { return own.key == e.key }) {
 					m.keys = append(m.keys, e)
 				}
 			}

@@ -41,8 +41,8 @@ func list(items []string) string {
 	return "[\n  " + strings.Join(quoted, ",\n  ") + ",\n]"
 }
 
-// condition is a condition as TOML has it, in single quotes where it can be.
-func condition(c cond) string {
+// conditionText is a condition as TOML has it, in single quotes where it can be.
+func conditionText(c cond) string {
 	if strings.Contains(c.text, "'") {
 		return text(c.text)
 	}
@@ -135,9 +135,13 @@ func (m *milter) render(b *strings.Builder, comment func(string, ...any)) {
 		head = append(head, entry{"socket", text(m.socket)})
 	}
 	if m.when.text != "" {
-		head = append(head, entry{"when", condition(m.when)})
+		head = append(head, entry{"when", conditionText(m.when)})
 	}
 	entries(b, append(head, m.keys...))
+	if len(m.macros) > 0 {
+		b.WriteString("[milter.macros]\n")
+		entries(b, m.macros)
+	}
 	if len(m.options)+len(m.tables) > 0 {
 		b.WriteString("[milter.options]\n")
 		entries(b, m.options)
