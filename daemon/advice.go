@@ -45,7 +45,7 @@ func advice(c *config.Config) []string {
 		notes = append(notes, "no milter is enabled: every message passes")
 	}
 	for _, m := range c.Enabled() {
-		condition, _ := conditionOf(new(when.Env), m)
+		condition, _ := compile(new(when.Env), m.When.V)
 		for _, name := range when.Strange(condition) {
 			notes = append(notes, fmt.Sprintf("the condition of %s names the macro %s, which neither Postfix nor Sendmail has by itself: unless the MTA is told to define it, it is empty", m.Name.V, name))
 		}

@@ -57,13 +57,18 @@ func serverOf(c *config.Config, children []milterkit.Child, log *slog.Logger) (*
 		if !m.Enabled.V {
 			continue
 		}
-		condition, err := conditionOf(&known, m)
+		condition, err := compile(&known, m.When.V)
 		if err != nil {
 			return nil, c.Fault("when", m.When.From, err)
 		}
+		if r, ok := children[i].(*remote.Milter); ok {
+			if r.Macros, err = macrosOf(&known, m); err != nil {
+				return nil, c.Fault("macros", m.From, err)
+			}
+		}
 		slots = append(slots, milterkit.Slot{
 			Child:          children[i],
-			When:           condition,
+			When:           inShare(m.ShadowShare.V, condition),
 			CommandTimeout: m.CommandTimeout.V,
 			ContentTimeout: m.ContentTimeout.V,
 			DefaultAction:  m.DefaultAction.V,
@@ -89,14 +94,14 @@ func serverOf(c *config.Config, children []milterkit.Child, log *slog.Logger) (*
 	return server, nil
 }
 
-// conditionOf returns the condition under which a milter takes part. The loader
-// has compiled it once, to tell what is wrong with it and where; a file that it names
-// may be another's to read than the one's who loaded it.
-func conditionOf(known *when.Env, m config.Milter) (milterkit.Condition, error) {
-	if m.When.V == "" {
+// compile returns the condition of a text. The loader has compiled it once, to tell
+// what is wrong with it and where; a file that it names may be another's to read than
+// the one's who loaded it.
+func compile(known *when.Env, text string) (milterkit.Condition, error) {
+	if text == "" {
 		return milterkit.Condition{}, nil
 	}
-	condition, errs := known.Compile(m.When.V)
+	condition, errs := known.Compile(text)
 	if len(errs) > 0 {
 		return milterkit.Condition{}, errors.New(errs[0].Message)
 	}

@@ -89,3 +89,10 @@ func Strange(c milterkit.Condition) []string {
 	}
 	return strange
 }
+
+// Told returns the stage at which MTAs tell a macro by themselves; false where none
+// is known to. The name has no braces.
+func Told(name string) (milterkit.Stage, bool) {
+	at, ok := told[name]
+	return at, ok
+}
