@@ -25,7 +25,6 @@ type spamass struct {
 	line       setting // that is read
 	commands   []command
 	keepsBody  bool
-	rejects    bool
 	text, code string
 	user       string
 	whole      bool // -e
