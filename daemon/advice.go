@@ -11,13 +11,33 @@ import (
 	"time"
 
 	"github.com/milterkit/sdk/daemon/internal/config"
+	"github.com/milterkit/sdk/daemon/internal/doctor"
 	"github.com/milterkit/sdk/daemon/internal/when"
 	"github.com/milterkit/sdk/milterkit"
 )
 
 // advice is what an administrator should know of a configuration that is not
-// wrong. serve logs it, check prints it.
-func advice(c *config.Config) []string {
+// wrong. serve logs it.
+func advice(c *config.Config) []string { return adviceOn(c, nil) }
+
+// adviceOn is the advice where milters on sockets were asked, which check does: their
+// answers by their names.
+func adviceOn(c *config.Config, answers map[string]doctor.Answer) []string {
+	all := notes(c)
+	if c.Server.StageTimeout.V >= 30*time.Second {
+		all = append(all, "stage_timeout is not below the 30s that Postfix waits by default (milter_command_timeout)")
+	}
+	if c.Server.MessageTimeout.V >= 300*time.Second {
+		all = append(all, "message_timeout is not below the 300s that Postfix waits by default (milter_content_timeout)")
+	}
+	for _, f := range doctor.Known(systemRoot, c).Order(answers) {
+		all = append(all, f.Line())
+	}
+	return all
+}
+
+// notes are those of the advice that doctor has nothing to add to.
+func notes(c *config.Config) []string {
 	notes := slices.Clone(c.Notes)
 	name := c.Server.User
 	// Not user.Current, which remembers who started the process.
@@ -29,12 +49,6 @@ func advice(c *config.Config) []string {
 	}
 	if inMemory(c.Server.TempDir.V) {
 		notes = append(notes, fmt.Sprintf("temp_dir %s is in memory, so what max_memory bounds takes memory all the same", c.Server.TempDir.V))
-	}
-	if c.Server.StageTimeout.V >= 30*time.Second {
-		notes = append(notes, "stage_timeout is not below the 30s that Postfix waits by default (milter_command_timeout)")
-	}
-	if c.Server.MessageTimeout.V >= 300*time.Second {
-		notes = append(notes, "message_timeout is not below the 300s that Postfix waits by default (milter_content_timeout)")
 	}
 	for _, s := range c.Server.Listen.V {
 		if host, _, err := net.SplitHostPort(s.Addr); err == nil && s.Network != "unix" && !loopback(host) {

@@ -2,12 +2,16 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/milterkit/sdk/daemon/internal/config"
+	"github.com/milterkit/sdk/daemon/internal/doctor"
 	"github.com/milterkit/sdk/milterkit"
 	"github.com/milterkit/sdk/milterkit/remote"
 )
@@ -24,6 +28,18 @@ type probe struct {
 	prober
 	name  string
 	where string // its socket; "" for a native child, which names those that it asks
+}
+
+// ask asks whether it is there. Where this process may not connect, the error says
+// why not, and what would let it.
+func (p probe) ask(ctx context.Context) error {
+	err := p.Probe(ctx)
+	if at, ok := strings.CutPrefix(p.where, "unix:"); ok && errors.Is(err, fs.ErrPermission) {
+		if why := doctor.Denied(at); why != "" {
+			err = fmt.Errorf("%w; %s", err, why)
+		}
+	}
+	return err
 }
 
 // probesOf returns those of a configuration's children that can be asked.
@@ -54,15 +70,15 @@ func askAll(ctx context.Context, probes []probe) []error {
 	errs := make([]error, len(probes))
 	var work sync.WaitGroup
 	for i, p := range probes {
-		work.Go(func() { errs[i] = p.Probe(ctx) })
+		work.Go(func() { errs[i] = p.ask(ctx) })
 	}
 	work.Wait()
 	return errs
 }
 
-// tellOfProbes asks all, and tells what they say.
-func tellOfProbes(stdout io.Writer, probes []probe) {
-	for i, err := range askAll(context.Background(), probes) {
+// tellOfProbes tells what those say that were asked.
+func tellOfProbes(stdout io.Writer, probes []probe, errs []error) {
+	for i, err := range errs {
 		on := ""
 		if probes[i].where != "" {
 			on = " on " + probes[i].where

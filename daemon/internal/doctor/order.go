@@ -1,0 +1,177 @@
+package doctor
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/milterkit/sdk/daemon/internal/config"
+	"github.com/milterkit/sdk/daemon/internal/options"
+)
+
+// Milters are those of a configuration, as far as they are known.
+type Milters struct {
+	c    *config.Config
+	list []member
+}
+
+// Known tells what the milters of a configuration are: by what they are called, where
+// their sockets are, and the files of filters below root.
+func Known(root string, c *config.Config) *Milters { return &Milters{c, members(root, c)} }
+
+// Order finds what is wrong with which milters there are, and in which order. The
+// answers are those of remote milters by their names, and may be nil.
+func (m *Milters) Order(answers map[string]Answer) []Finding {
+	list := slices.Clone(m.list)
+	for i := range list {
+		list[i].answered(answers[list[i].Name.V])
+	}
+	o := &order{c: m.c}
+	for i := range list {
+		for j := range list {
+			if i != j {
+				o.pair(&list[i], &list[j])
+			}
+			if i < j {
+				o.twice(&list[i], &list[j])
+			}
+		}
+	}
+	return o.findings
+}
+
+type order struct {
+	c        *config.Config
+	findings []Finding
+}
+
+// pair looks at two milters of which a is to be done before b begins.
+func (o *order) pair(a, b *member) {
+	is := func(first, then role) bool { return a.role&first != 0 && b.role&then != 0 }
+	switch {
+	case a.group < b.group:
+	case b.role&signs != 0 && a.role&signs == 0 && changesSigned(a, b):
+		how := "after " + b.Name.V + " has signed them"
+		if a.group == b.group {
+			how = "while " + b.Name.V + " signs them"
+		}
+		f := Finding{Rule: "edits-after-signing", About: b.Name.V, Message: fmt.Sprintf("%s edits messages %s, which breaks the signature", a.Name.V, how)}
+		if f.Mend = o.later(a, b); b.role&checksDKIM != 0 {
+			f.Mend = o.splitSigner(a, b)
+		}
+		o.findings = append(o.findings, f)
+	case is(checksDKIM|checksSPF, checksDMARC):
+		o.findings = append(o.findings, Finding{"dmarc-first", b.Name.V,
+			fmt.Sprintf("%s goes by the results of %s, which are not there yet when it is asked", b.Name.V, a.Name.V), o.later(a, b)})
+	case is(cleans, scansSpam):
+		o.findings = append(o.findings, Finding{"forged-headers", b.Name.V,
+			fmt.Sprintf("%s is shown header fields that came with the message and that %s is to remove", b.Name.V, a.Name.V), o.sooner(a, b)})
+	case a.group == b.group:
+	case is(checksDKIM|checksDMARC, scansSpam) && !aboutOwn(b.When.V):
+		o.findings = append(o.findings, Finding{"forged-headers", b.Name.V,
+			fmt.Sprintf("%s is shown Authentication-Results that came with the message, not yet those of %s", b.Name.V, a.Name.V), o.later(a, b)})
+	case is(greylists, scansViruses|scansSpam):
+		o.findings = append(o.findings, Finding{"late-greylist", a.Name.V,
+			fmt.Sprintf("%s puts off mail that %s has been asked about already: each try costs a session with it", a.Name.V, b.Name.V), o.sooner(a, b)})
+	}
+}
+
+// changesSigned reports whether a, which does not run before b, may break what b signs.
+func changesSigned(a, b *member) bool {
+	switch {
+	case aboutForeign(a.When.V):
+		return false // b signs what is our own
+	case a.role&edits != 0:
+		return true
+	}
+	return b.sure && a.role&scansViruses != 0
+}
+
+// later are the mends that have b begin when a is done: b is moved.
+func (o *order) later(a, b *member) (mends []Mend) {
+	if a.group != b.group || o.at(b) < o.at(a) {
+		mends = append(mends, o.move("move [[milter]] %q%s below [[milter]] %q%s", b, a))
+	}
+	if a.group == b.group {
+		mends = append(mends, milterKey(o.c, b.Milter, "together = false"))
+	}
+	return mends
+}
+
+// sooner is later, where a is moved.
+func (o *order) sooner(a, b *member) (mends []Mend) {
+	if a.group == b.group {
+		return o.later(a, b)
+	}
+	return []Mend{o.move("move [[milter]] %q%s above [[milter]] %q%s", a, b)}
+}
+
+func (o *order) move(format string, one, other *member) Mend {
+	return Mend{File: o.c.File, Line: fmt.Sprintf(format, one.Name.V, place(one), other.Name.V, place(other))}
+}
+
+// at is the place of a milter in the file.
+func (o *order) at(m *member) int {
+	return slices.IndexFunc(o.c.Milters, func(other config.Milter) bool { return other.Name.V == m.Name.V })
+}
+
+// splitSigner are the mends for a filter that verifies and signs in one place: it is
+// asked twice, about mail of others before it is judged, and about our own at the end.
+func (o *order) splitSigner(editor, s *member) []Mend {
+	return []Mend{
+		milterKey(o.c, s.Milter, `when = "!authenticated && !local"`),
+		{File: o.c.File, Section: "[[milter]] below " + editor.Name.V, Line: fmt.Sprintf(`name = "%s-sign"`, s.Name.V)},
+		{File: o.c.File, Section: "[[milter]] below " + editor.Name.V, Line: fmt.Sprintf("socket = %q", s.Socket.V)},
+		{File: o.c.File, Section: "[[milter]] below " + editor.Name.V, Line: `when = "authenticated || local"`},
+	}
+}
+
+// place is the line of a milter in the file, as a remark.
+func place(m *member) string {
+	if m.From.Line == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (line %d)", m.From.Line)
+}
+
+// twice looks whether two milters are the same.
+func (o *order) twice(a, b *member) {
+	if a.When.V != b.When.V && a.When.V != "" && b.When.V != "" {
+		return // they may never be asked about the same mail
+	}
+	f := Finding{Rule: "twice", About: b.Name.V, Mend: []Mend{milterKey(o.c, b.Milter, "enabled = false")}}
+	switch {
+	case a.Use.V == "" && b.Use.V == "" && a.Socket.V == b.Socket.V:
+		f.Message = fmt.Sprintf("%s and %s are the same milter, on %s: it is asked about each message twice", a.Name.V, b.Name.V, a.Socket.V)
+	case a.Use.V != "" && a.Use.V == b.Use.V && (onlyOnce[a.Use.V] || sameOptions(a.Milter, b.Milter)):
+		f.Message = fmt.Sprintf("%s and %s are both %s, and do the same for each message", a.Name.V, b.Name.V, a.Use.V)
+	default:
+		return
+	}
+	o.findings = append(o.findings, f)
+}
+
+// onlyOnce are native children of which two make no sense, whatever their options.
+var onlyOnce = map[string]bool{"greylist": true, "spf": true, "dkim-verify": true, "dmarc": true}
+
+func sameOptions(a, b *config.Milter) bool {
+	if a.Options == nil || b.Options == nil {
+		return false
+	}
+	mine, other := a.Options.Settings(), b.Options.Settings()
+	return slices.EqualFunc(mine, other, func(x, y options.Setting) bool { return x.Option == y.Option && reflect.DeepEqual(x.Value, y.Value) })
+}
+
+// Line is a finding on one line, with what mends it.
+func (f Finding) Line() string {
+	var mends []string
+	for _, m := range f.Mend {
+		text := m.Line
+		if m.Section != "" {
+			text = m.Section + " " + text
+		}
+		mends = append(mends, text)
+	}
+	return f.Message + ": " + strings.Join(mends, "; ")
+}
