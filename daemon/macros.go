@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/milterkit/sdk/daemon/internal/config"
@@ -91,23 +92,36 @@ func sendmailMacros() []remote.Macro {
 	}
 }
 
-// ifAddr is the address that the client has connected to, as Sendmail writes it.
+// ifAddr is the address to which the client has connected, as Sendmail has it: none of
+// loopback, and those of IPv6 in full.
 func ifAddr(s *milterkit.Session) string {
-	addr, err := netip.ParseAddr(s.Macro("daemon_addr"))
-	if addr = addr.Unmap().WithZone(""); err != nil || addr.IsLoopback() {
+	addr, loopback := daemonAddr(s)
+	switch {
+	case !addr.IsValid() || loopback:
 		return ""
+	case addr.Is4():
+		return addr.String()
 	}
-	if addr.Is6() {
-		return "IPv6:" + addr.String()
+	long := []byte("IPv6")
+	for i, b := 0, addr.As16(); i < len(b); i += 2 {
+		long = strconv.AppendUint(append(long, ':'), uint64(b[i])<<8|uint64(b[i+1]), 16)
 	}
-	return addr.String()
+	return string(long)
 }
 
 // ifName is the name of that address: the one by which Postfix calls itself. Sendmail
 // asks the DNS, which comes to the same where that is in order.
 func ifName(s *milterkit.Session) string {
-	if ifAddr(s) == "" {
-		return ""
+	if _, loopback := daemonAddr(s); loopback {
+		return "localhost"
 	}
 	return s.MTAName()
+}
+
+// daemonAddr is the address to which the client has connected, as Postfix tells it from
+// 3.2 on.
+func daemonAddr(s *milterkit.Session) (addr netip.Addr, loopback bool) {
+	addr, _ = netip.ParseAddr(s.Macro("daemon_addr"))
+	addr = addr.Unmap().WithZone("")
+	return addr, addr.IsLoopback()
 }

@@ -69,10 +69,10 @@ func TestSendmailMacros(t *testing.T) {
 		{"Postfix", on, postfixConnect("{daemon_addr}=192.0.2.9", "{daemon_port}=25"),
 			[]string{sent + "{daemon_addr}=192.0.2.9 {daemon_port}=25 {if_addr}=192.0.2.9 {if_name}=mx.example.test", "macros mail i=NOQUEUE"}},
 		{"IPv6", on, postfixConnect("{daemon_addr}=2001:db8:0::9"),
-			[]string{sent + "{daemon_addr}=2001:db8:0::9 {if_addr}=IPv6:2001:db8::9 {if_name}=mx.example.test", "macros mail i=NOQUEUE"}},
-		{"loopback", on, postfixConnect("{daemon_addr}=127.0.0.1"), []string{sent + "{daemon_addr}=127.0.0.1", "macros mail i=NOQUEUE"}},
+			[]string{sent + "{daemon_addr}=2001:db8:0::9 {if_addr}=IPv6:2001:db8:0:0:0:0:0:9 {if_name}=mx.example.test", "macros mail i=NOQUEUE"}},
+		{"loopback", on, postfixConnect("{daemon_addr}=127.0.0.1"), []string{sent + "{daemon_addr}=127.0.0.1 {if_name}=localhost", "macros mail i=NOQUEUE"}},
 		{"Postfix before 3.2, which has no daemon_addr", on, postfixConnect(),
-			[]string{strings.TrimSpace(sent), "macros mail i=NOQUEUE"}},
+			[]string{sent + "{if_name}=mx.example.test", "macros mail i=NOQUEUE"}},
 		{"what the MTA sends stands", on,
 			map[milterkit.Stage][]string{
 				milterkit.StageConnect: {"v=Postfix 3.7.11", "j=mx.example.test", "{daemon_addr}=192.0.2.9", "{if_addr}=1", "{if_name}=2"}, milterkit.StageMail: {"i=Q1"}},

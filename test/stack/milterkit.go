@@ -73,6 +73,12 @@ type Child struct {
 	// When is its condition, "" for always.
 	When string
 
+	// Shadow has it change nothing.
+	Shadow bool
+
+	// Terms are further lines of its section, up to [milter.macros].
+	Terms string
+
 	// Lockstep has milterkit wait for each of its answers: pipeline = false.
 	Lockstep bool
 
@@ -162,6 +168,12 @@ func (m *Milterkit) config(dir string) string {
 		}
 		if c.DefaultAction != "" {
 			fmt.Fprintf(&b, "default_action = %q\n", c.DefaultAction)
+		}
+		if c.Shadow {
+			b.WriteString("shadow = true\n")
+		}
+		if c.Terms != "" {
+			fmt.Fprintln(&b, c.Terms)
 		}
 		if c.Options != "" {
 			fmt.Fprintf(&b, "[milter.options]\n%s\n", c.Options)

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,9 @@ type Sendmail struct {
 
 	// Hosts are clients' names, by the loopback addresses that they come from.
 	Hosts map[string]string
+
+	// Host is the address that it listens at, empty: 127.0.0.1.
+	Host string
 
 	addrs   map[string]string // by the listener's name
 	sink    sink
@@ -108,7 +112,7 @@ func (s *Sendmail) choosePorts() error {
 			if err != nil {
 				return err
 			}
-			s.addrs[l.Name] = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+			s.addrs[l.Name] = net.JoinHostPort(cmp.Or(s.Host, "127.0.0.1"), strconv.Itoa(port))
 		}
 	}
 	return nil

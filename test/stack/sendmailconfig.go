@@ -3,6 +3,7 @@ package stack
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -82,9 +83,13 @@ func (d *sendmailDaemon) macros() string {
 			}
 			names = append(names, name)
 		}
-		_, port, _ := strings.Cut(s.Addr(l.Name), ":")
+		host, port, _ := net.SplitHostPort(s.Addr(l.Name))
+		family := "inet"
+		if strings.Contains(host, ":") {
+			family = "inet6"
+		}
 		// All have one name, which milters are told.
-		say("DAEMON_OPTIONS", "Name=MTA, Addr=127.0.0.1, Listen=100, Port="+port+", InputMailFilters="+strings.Join(names, ";"))
+		say("DAEMON_OPTIONS", "Name=MTA, Family="+family+", Addr="+host+", Listen=100, Port="+port+", InputMailFilters="+strings.Join(names, ";"))
 	}
 	say("MAILER", "smtp")
 	b.WriteString(unknownUsers)
