@@ -17,7 +17,11 @@ import (
 var updateAPI = flag.Bool("update-api", false, "write what the packages export into api/")
 
 // promised are the packages whose exported names are kept: docs/compatibility.md.
-var promised = []string{"milterkit", "milterkit/gomilter", "milterkit/mime", "milterkit/miltertest", "milterkit/remote", "daemon"}
+var promised = []string{
+	"milterkit", "milterkit/gomilter", "milterkit/mime", "milterkit/miltertest", "milterkit/remote", "daemon",
+	"builtin/authres", "builtin/clamd", "builtin/conditions", "builtin/dkim", "builtin/dmarc", "builtin/dns", "builtin/greylist",
+	"builtin/headers", "builtin/rspamd", "builtin/s25r", "builtin/spamd", "builtin/spf",
+}
 
 // What a package exports stands in api/, so that a change of it is seen in review,
 // and one that breaks what others have built is not made by accident.

@@ -64,8 +64,8 @@ type Verification struct {
 	Testing bool // the key says that it is being tried out (t=y): a signature that fails is none
 }
 
-// Result returns the verification as a result for Authentication-Results.
-func (v Verification) Result() authres.Result {
+// AuthRes returns the verification as a result for Authentication-Results.
+func (v Verification) AuthRes() authres.Result {
 	r := authres.Result{Method: "dkim", Value: v.Value, Reason: v.Reason}
 	if v.KeyBits > 0 {
 		r.Comment = fmt.Sprintf("%d-bit key", v.KeyBits)

@@ -108,7 +108,7 @@ func Results(list []Verification) []authres.Result {
 	}
 	results := make([]authres.Result, len(list))
 	for i, v := range list {
-		results[i] = v.Result()
+		results[i] = v.AuthRes()
 	}
 	return results
 }

@@ -112,7 +112,7 @@ func (c *checker) dkim(ctx context.Context, m *milterkit.Message, id string) (id
 	nameless := func(r authres.Result) bool { return r.Value == Pass && r.Prop("header", "d") == "" }
 	if len(results) == 0 || slices.ContainsFunc(results, nameless) {
 		for _, v := range c.verifier.Verify(ctx, m) {
-			own = append(own, v.Result())
+			own = append(own, v.AuthRes())
 		}
 		if own == nil {
 			own = []authres.Result{{Method: "dkim", Value: dkim.None}}
