@@ -191,7 +191,7 @@ func (d *demoShow) said(l demoLine) string {
 				return d.red("fail: "+reason) + "; its default_action: " + s.DefaultAction.String()
 			}
 		}
-	case "shadow:":
+	case "shadow":
 		return d.dim(text)
 	}
 	return d.red(text)

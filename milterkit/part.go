@@ -20,7 +20,8 @@ type part struct {
 	settled  bool    // its condition is settled, where that is at connect or helo
 	holds    bool    // and it holds
 	accepted bool    // it has accepted the session
-	refusal  Verdict // it has refused the session
+	refusal  Verdict // it has refused the session, or would have, as a shadow
+	saidAt   Stage   // where it did
 	failed   error   // it failed at connect or helo: its default action is due at MAIL
 	gone     error   // none of its hooks is called any more
 
@@ -67,6 +68,9 @@ func (p *part) perRcpt() bool { return p.When.Holds != nil && p.When.At == Stage
 // concerned reports whether the message still goes to somebody for whom the child
 // takes part.
 func (p *part) concerned() bool { return !p.perRcpt() || len(p.recipients) > 0 }
+
+// refuses reports whether the child has refused the session.
+func (p *part) refuses() bool { return p.refusal.Final() && !p.Shadow }
 
 // usable reports whether the child can be asked anything in this session.
 func (p *part) usable() bool {
@@ -181,7 +185,7 @@ func (p *part) connectOrHelo(at Stage) Verdict {
 	switch {
 	case p.When.Holds != nil && (p.When.At > at || !p.holds):
 		return Continue
-	case p.refusal.Final():
+	case p.refuses():
 		return p.refusal
 	case !p.usable():
 		return Continue
@@ -223,11 +227,11 @@ func (p *part) tell(at Stage, run func(*call) Verdict) Verdict {
 	case KindAccept:
 		p.accepted = true
 	case KindReject, KindTempFail:
+		p.refusal, p.saidAt = v, at
 		if p.Shadow {
 			p.accepted = true
 			return Continue
 		}
-		p.refusal = v
 	}
 	p.told = at
 	return v
@@ -271,7 +275,7 @@ func (p *part) mail() Verdict {
 func (p *part) join() Verdict {
 	at := p.walk.stage
 	switch {
-	case p.refusal.Final():
+	case p.refuses():
 		return p.refusal
 	case p.accepted:
 		return Continue
@@ -374,7 +378,7 @@ func (p *part) data() Verdict {
 func (p *part) unknown(line string) Verdict {
 	contacted := p.in || p.told >= StageConnect && (p.When.Holds == nil || p.When.At <= StageHelo && p.holds)
 	switch {
-	case p.refusal.Final():
+	case p.refuses():
 		return p.refusal
 	case !contacted || !p.usable() || p.out || p.stuck.Final() || p.hooks.Unknown == nil:
 		return Continue

@@ -413,9 +413,14 @@ func (t *trial) compare(original []*mfield, edits []Edit) {
 // play runs a random session, and returns how the Dispatcher differs from the
 // model, or "".
 func play(seed1, seed2 uint64) string {
+	return playWith(seed1, seed2, func(slots []Slot) []Slot { return slots })
+}
+
+// playWith is play with other slots for the Dispatcher than for the model.
+func playWith(seed1, seed2 uint64, other func([]Slot) []Slot) string {
 	r := rand.New(rand.NewPCG(seed1, seed2))
 	slots, actors := randomSlots(r)
-	d, err := NewDispatcher(slots[0]...)
+	d, err := NewDispatcher(other(slots[0])...)
 	if err != nil {
 		return err.Error()
 	}

@@ -158,7 +158,11 @@ func (w *Walk) summary() *Report {
 	}
 	s.Children = r.children
 	for i := range w.parts {
-		if p := &w.parts[i]; p.in || p.verdict.kind != KindContinue {
+		p := &w.parts[i]
+		if p.Shadow && p.refusal.Final() { // also of the messages after the first
+			p.verdict, p.at = p.refusal, p.saidAt
+		}
+		if p.in || p.verdict.kind != KindContinue {
 			s.Children = append(s.Children, ChildReport{p.Child.Name(), p.verdict, p.at, p.edits, p.spent, p.Shadow})
 		}
 	}
@@ -200,7 +204,38 @@ func (w *Walk) line(r *Report) []slog.Attr {
 	for i := range r.Children {
 		milters = append(milters, slog.String(r.Children[i].Name, r.Children[i].String()))
 	}
-	return append(attrs, slog.Attr{Key: "milters", Value: slog.GroupValue(milters...)})
+	return append(attrs, slog.Attr{Key: "milters", Value: slog.GroupValue(milters...)}, w.would())
+}
+
+// would tells the first few edits of each shadow, in words. There may be none.
+func (w *Walk) would() slog.Attr {
+	const few, long = 5, 80
+	var shadows []any
+	for i := range w.parts {
+		p := &w.parts[i]
+		if !p.Shadow || p.edits == 0 || p.gone != nil { // what one given up holds is its own
+			continue
+		}
+		var list []string
+		for e := range p.call.edits.All() {
+			if len(list) == few {
+				list = append(list, "…")
+				break
+			}
+			text := e.Op.String() + " " + e.Name
+			if _, header := headerKind(e.Op); header {
+				text += ":" + e.Value
+			} else {
+				text = strings.TrimSpace(strings.TrimSpace(text) + " " + e.Value)
+			}
+			if len(text) > long {
+				text = strings.ToValidUTF8(text[:long], "") + "…"
+			}
+			list = append(list, text)
+		}
+		shadows = append(shadows, slog.String(p.Child.Name(), strings.Join(list, "; ")))
+	}
+	return slog.Group("would", shadows...)
 }
 
 // addresses is a list as it stands in logs: [a@example.org b@example.org] in text,
@@ -231,7 +266,7 @@ func (w *Walk) shownRecipients() addresses {
 func (c *ChildReport) String() string {
 	b := make([]byte, 0, 64)
 	if c.Shadow {
-		b = append(b, "shadow: "...)
+		b = append(b, "shadow would: "...)
 	}
 	b = append(b, c.Verdict.String()...)
 	if c.Verdict.kind != KindContinue {
@@ -259,7 +294,7 @@ func (w *Walk) warn(p *part, at Stage, err error) {
 	action := p.defaultAction().String()
 	switch {
 	case p.Shadow:
-		action = "none, it is a shadow"
+		action = "none, it is a shadow; else " + action
 	case p.defaultAction() != p.DefaultAction:
 		action += ", as the MTA offers no " + p.DefaultAction.String()
 	}

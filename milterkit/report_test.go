@@ -39,7 +39,7 @@ func TestRefusalAtDataIsLogged(t *testing.T) {
 	w.Rcpt(ctxTest, NewAddress("<c@d>"))
 	w.Data(ctxTest)
 	w.Close()
-	for _, want := range []string{`outcome="tempfail 451 4.7.1 later" by=a at=data`, `default_action="none, it is a shadow"`} {
+	for _, want := range []string{`outcome="tempfail 451 4.7.1 later" by=a at=data`, `default_action="none, it is a shadow; else tempfail"`} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("no %s in %s", want, &log)
 		}
