@@ -30,6 +30,50 @@ func TestDetectedConfigurationsLoad(t *testing.T) {
 	}
 }
 
+// Whatever a unit and a script say, the configuration that is made of them can be
+// loaded.
+func FuzzDetected(f *testing.F) {
+	f.Add("a-milter@b", "[Service]\nExecStart=/bin/a -p unix:/run/%i.sock\n", "SOCKET=inet:1@[::1]\n")
+	f.Add("opendkim", "[Service]\nExecStart=/bin/a -p local:/a -k x\n", "name=a\nrcvar=b\nb=yes\ncommand_args='-p /x'\nrun_rc_command")
+	f.Add("milter-x", "[Socket]\nListenStream=1", "for a in b; do c; done; /usr/bin/x-milter -s 'inet:2@a b' \"$1\"")
+	f.Fuzz(func(t *testing.T, name, unit, script string) {
+		if len(name) > 100 || strings.ContainsAny(name, "/\x00") || strings.Trim(name, ".") == "" {
+			return
+		}
+		root := t.TempDir()
+		for at, text := range map[string]string{
+			"etc/systemd/system/" + name + ".service":                  unit,
+			"etc/systemd/system/a-milter@.service":                     unit,
+			"etc/systemd/system/x.wants/a-milter@" + name + ".service": "",
+			"etc/init.d/milter-" + name:                                script,
+			"usr/local/etc/rc.d/milter-" + name:                        script,
+			"etc/rc.conf":                                              script,
+			"etc/opendkim.conf":                                        "Socket " + script,
+		} {
+			at = filepath.Join(root, at)
+			if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(at, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		found, err := detect.Find(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := found.TOML()
+		c, err := Parse("f", text, nil)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		c.AddDetected(found)
+		if _, err := Parse("g", c.TOML(), nil); err != nil {
+			t.Fatalf("%v\n%s", err, c.TOML())
+		}
+	})
+}
+
 // What was found comes behind the milters of the file, says where it is from, and
 // takes the place of none of them.
 func TestAddDetected(t *testing.T) {
@@ -83,6 +127,7 @@ default_action   = "accept"                    # detect
 pipeline         = true                        # default
 together         = false                       # default
 shadow           = false                       # default
+sendmail_macros  = false                       # default
 enabled          = true                        # default
 
 [[milter]]
@@ -96,6 +141,7 @@ default_action   = "tempfail"          # default
 pipeline         = true                # default
 together         = false               # default
 shadow           = false               # default
+sendmail_macros  = false               # default
 enabled          = false               # detect
 `
 	shown := string(c.TOML())

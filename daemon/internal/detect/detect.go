@@ -190,10 +190,10 @@ func (f *finder) add(s *service) {
 
 // properName makes a name that a configuration can have.
 func properName(name string) string {
-	return strings.Map(func(r rune) rune {
+	return cmp.Or(strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r) {
 			return r
 		}
 		return '-'
-	}, name[:min(len(name), 50)])
+	}, name[:min(len(name), 50)]), "milter")
 }

@@ -35,6 +35,14 @@ func (r *Result) Plan() []Planned {
 		all = append(all, r.planned(m)...)
 	}
 	slices.SortStableFunc(all, func(a, b Planned) int { return cmp.Compare(a.place(), b.place()) })
+	taken := map[string]bool{}
+	for i := range all {
+		name := all[i].Name
+		for n := 2; taken[all[i].Name]; n++ {
+			all[i].Name = fmt.Sprintf("%s-%d", name, n)
+		}
+		taken[all[i].Name] = true
+	}
 	return all
 }
 
