@@ -75,11 +75,13 @@ func (r *Result) planned(m *Found) []Planned {
 	if !m.signs && !r.has(rankDMARC) {
 		p.Action = milterkit.DefaultAccept
 	}
+	sign := p
+	if m.verifies {
+		p.When = whenForeign
+	}
 	if !m.signs || !m.verifies {
 		return []Planned{p}
 	}
-	sign := p
-	p.When = whenForeign
 	p.Notes = append(slices.Clone(p.Notes), "Mail of others: verified here, before it is judged and edited.")
 	sign.Name, sign.When = m.Name+"-sign", whenOwn
 	sign.Notes = append(slices.Clone(sign.Notes), "The same filter for mail of our own: signed here, after all that may edit it.")

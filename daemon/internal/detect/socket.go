@@ -210,17 +210,7 @@ func (c *clue) about(s *service, k *kind, file string, settings []line, text str
 	if text, ok := s.flag("-b"); ok && k.flag != "" {
 		mode.text = text
 	}
-	for _, key := range []string{"keyfile", "keytable", "signingtable", "keyfileed25519", "keytableed25519"} {
-		if _, ok := last(settings, key); ok {
-			c.signs = true
-		}
-	}
-	if _, ok := s.flag("-k"); ok && k.flag != "" {
-		c.signs = true
-	}
-	c.verifies = true
-	if mode.text != "" {
-		c.signs = c.signs && strings.Contains(mode.text, "s")
-		c.verifies = strings.Contains(mode.text, "v")
-	}
+	// Both where nothing is said. Keys do not matter: they may come later.
+	c.signs = mode.text == "" || strings.Contains(mode.text, "s")
+	c.verifies = mode.text == "" || strings.Contains(mode.text, "v")
 }
