@@ -117,10 +117,14 @@ func (all natives) examine(ctx context.Context, file string, folders []string, n
 		return nil, err
 	}
 	defer closeChildren(server)
+	me := doctor.Myself()
+	if own, err := doctor.Lookup(c.Server.User.V); err == nil && me.UID != 0 {
+		me = own
+	}
 	answers := askRemotes(ctx, c)
 	for i := range c.Milters {
 		if m := &c.Milters[i]; m.Enabled.V && m.Use.V == "" {
-			r.Child(systemRoot, c, m, answers[m.Name.V], doctor.Myself())
+			r.Child(systemRoot, c, m, answers[m.Name.V], me)
 			if p != nil {
 				r.Offered(p, c, m, answers[m.Name.V])
 			}

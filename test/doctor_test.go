@@ -259,7 +259,7 @@ func mendText(t *testing.T, text string, m doctorMend) string {
 	return strings.Join(sections, "")
 }
 
-// A fault is something wrong with an installation.
+// An illness is something wrong with an installation.
 type illness struct {
 	name   string
 	config string // "": healthy

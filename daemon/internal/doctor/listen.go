@@ -35,10 +35,13 @@ func (r *Report) Postfix(p *Postfix, c *config.Config, knock Knock) {
 			ours = append(ours, e)
 		case l.meant(e) != nil:
 			lost = append(lost, e)
+		default:
+			l.direct(e)
 		}
 	}
 	for _, e := range lost {
 		l.astray(e)
+		r.Times(p, c, e)
 	}
 	if len(ours)+len(lost) == 0 {
 		l.unknown()
@@ -197,8 +200,37 @@ func (l *listening) unknown() {
 	if spec == "" {
 		f.Mend, spec = l.move(first, at)
 	}
+	for _, item := range split(l.p.value(first, "smtpd_milters"), ", \t") {
+		if l.child(l.p.entry(first, "smtpd_milters", item)) == nil {
+			spec += ", " + item // one that is not behind milterkit
+		}
+	}
 	f.Mend = append(f.Mend, l.p.set(first, "smtpd_milters", spec))
 	l.wrong(f)
+}
+
+// child returns the milter behind milterkit to which an entry leads, nil where it is
+// none of them.
+func (l *listening) child(e entry) *config.Milter {
+	for i := range l.c.Milters {
+		if m := &l.c.Milters[i]; m.Enabled.V && m.Use.V == "" && e.addr != (socket.Addr{}) && same(e.addr, m.Socket.V) {
+			return m
+		}
+	}
+	return nil
+}
+
+// direct looks whether Postfix asks a milter besides that milterkit asks.
+func (l *listening) direct(e entry) {
+	m := l.child(e)
+	if m == nil || !slices.ContainsFunc(l.p.entries(), func(o entry) bool { return o.service == e.service && l.ours(o) }) {
+		return
+	}
+	rest := slices.DeleteFunc(split(l.p.value(e.service, e.parameter), ", \t"), func(item string) bool { return item == e.text })
+	mend := l.p.set(e.service, e.parameter, strings.Join(rest, ", "))
+	if l.once(mend.Line) {
+		l.wrong(Finding{"asked-twice", "Postfix", fmt.Sprintf("%s asks %s itself, and milterkit asks it again as %s", e.service, e.spec, m.Name.V), []Mend{mend}})
+	}
 }
 
 // reach looks whether Postfix gets to the socket of an entry.

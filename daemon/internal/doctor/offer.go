@@ -15,7 +15,8 @@ import (
 // FullOffer is what milterkit offers a milter where the MTA can do everything.
 var FullOffer = wire.Negotiation{Version: wire.MaxVersion, Actions: wire.AllActions, Steps: wire.AllSteps}
 
-// Child tells what a milter on a socket has answered to FullOffer. W is who asked.
+// Child tells what a milter on a socket has answered to FullOffer. W is the user that
+// milterkit runs as.
 func (r *Report) Child(root string, c *config.Config, m *config.Milter, a Answer, w Who) {
 	at := m.Socket.V
 	switch f := (Finding{About: m.Name.V}); {
@@ -32,6 +33,9 @@ func (r *Report) Child(root string, c *config.Config, m *config.Milter, a Answer
 			if strings.HasPrefix(f.Mend[0].Line, "usermod") {
 				f.Mend = append(f.Mend, command("systemctl restart milterkit"))
 			}
+		} else if me := Myself(); me.UID != w.UID {
+			r.Note("%s: %s may not connect to %s; whether %s may was not tried out", m.Name.V, me.Name, at, w.Name)
+			return
 		}
 		r.wrong(f)
 	case a.Gone:

@@ -29,13 +29,9 @@ func (m *Milters) Order(answers map[string]Answer) []Finding {
 	}
 	o := &order{c: m.c}
 	for i := range list {
-		for j := range list {
-			if i != j {
-				o.pair(&list[i], &list[j])
-			}
-			if i < j {
-				o.twice(&list[i], &list[j])
-			}
+		o.placed(list, i)
+		for j := range i {
+			o.twice(&list[j], &list[i])
 		}
 	}
 	return o.findings
@@ -46,35 +42,65 @@ type order struct {
 	findings []Finding
 }
 
-// pair looks at two milters of which a is to be done before b begins.
-func (o *order) pair(a, b *member) {
-	is := func(first, then role) bool { return a.role&first != 0 && b.role&then != 0 }
-	switch {
-	case a.group < b.group:
-	case b.role&signs != 0 && a.role&signs == 0 && changesSigned(a, b):
-		how := "after " + b.Name.V + " has signed them"
-		if a.group == b.group {
-			how = "while " + b.Name.V + " signs them"
+// rules say of a milter, a, that is to be done before another one, b, begins, what is
+// wrong where it is not. The others are either those before it or those behind it.
+var rules = []struct {
+	name    string
+	holds   func(a, b *member) bool
+	moved   bool // the milter at hand is a, and moved up; else it is b, and moved down
+	message string
+}{
+	{"edits-after-signing", func(a, b *member) bool { return b.role&signs != 0 && a.role&signs == 0 && changesSigned(a, b) },
+		false, "it signs messages before %[1]s may edit them, which breaks the signature"},
+	{"dmarc-first", func(a, b *member) bool { return a.role&(checksDKIM|checksSPF) != 0 && b.role&checksDMARC != 0 },
+		false, "it goes by the results of %[1]s, which are not there yet when it is asked"},
+	{"forged-headers", func(a, b *member) bool { return a.role&cleans != 0 && b.role&scansSpam != 0 },
+		true, "it removes header fields that came with the message, and %[1]s has been shown them by then"},
+	{"forged-headers", func(a, b *member) bool {
+		return a.group != b.group && a.role&(checksDKIM|checksDMARC) != 0 && b.role&scansSpam != 0 && !aboutOwn(a.When.V)
+	}, false, "it is shown Authentication-Results that came with the message, not yet those of %[1]s"},
+	{"late-greylist", func(a, b *member) bool {
+		return a.group != b.group && a.role&greylists != 0 && b.role&(scansViruses|scansSpam) != 0
+	}, true, "it puts off mail that %[1]s has been asked about already: each try costs a session with that"},
+}
+
+// placed looks whether a milter is in the right place.
+func (o *order) placed(list []member, i int) {
+	m := &list[i]
+	for _, rule := range rules {
+		var against []*member
+		for j := range list {
+			a, b := &list[j], m
+			if rule.moved {
+				a, b = m, &list[j]
+			}
+			if i != j && a.group >= b.group && rule.holds(a, b) {
+				against = append(against, &list[j])
+			}
 		}
-		f := Finding{Rule: "edits-after-signing", About: b.Name.V, Message: fmt.Sprintf("%s edits messages %s, which breaks the signature", a.Name.V, how)}
-		if f.Mend = o.later(a, b); b.role&checksDKIM != 0 {
-			f.Mend = o.splitSigner(a, b)
+		if len(against) == 0 {
+			continue
+		}
+		f := Finding{Rule: rule.name, About: m.Name.V, Message: fmt.Sprintf(rule.message, names(against))}
+		last := against[len(against)-1]
+		switch {
+		case rule.moved:
+			f.Mend = o.sooner(m, against[0])
+		case m.role&signs != 0 && m.role&checksDKIM != 0 && rule.name == "edits-after-signing":
+			f.Mend = o.splitSigner(last, m)
+		default:
+			f.Mend = o.later(last, m)
 		}
 		o.findings = append(o.findings, f)
-	case is(checksDKIM|checksSPF, checksDMARC):
-		o.findings = append(o.findings, Finding{"dmarc-first", b.Name.V,
-			fmt.Sprintf("%s goes by the results of %s, which are not there yet when it is asked", b.Name.V, a.Name.V), o.later(a, b)})
-	case is(cleans, scansSpam):
-		o.findings = append(o.findings, Finding{"forged-headers", b.Name.V,
-			fmt.Sprintf("%s is shown header fields that came with the message and that %s is to remove", b.Name.V, a.Name.V), o.sooner(a, b)})
-	case a.group == b.group:
-	case is(checksDKIM|checksDMARC, scansSpam) && !aboutOwn(b.When.V):
-		o.findings = append(o.findings, Finding{"forged-headers", b.Name.V,
-			fmt.Sprintf("%s is shown Authentication-Results that came with the message, not yet those of %s", b.Name.V, a.Name.V), o.later(a, b)})
-	case is(greylists, scansViruses|scansSpam):
-		o.findings = append(o.findings, Finding{"late-greylist", a.Name.V,
-			fmt.Sprintf("%s puts off mail that %s has been asked about already: each try costs a session with it", a.Name.V, b.Name.V), o.sooner(a, b)})
 	}
+}
+
+func names(list []*member) string {
+	all := make([]string, len(list))
+	for i, m := range list {
+		all[i] = m.Name.V
+	}
+	return strings.Join(all, ", ")
 }
 
 // changesSigned reports whether a, which does not run before b, may break what b signs.
@@ -165,13 +191,18 @@ func sameOptions(a, b *config.Milter) bool {
 
 // Line is a finding on one line, with what mends it.
 func (f Finding) Line() string {
-	var mends []string
-	for _, m := range f.Mend {
-		text := m.Line
-		if m.Section != "" {
-			text = m.Section + " " + text
+	mends, section := "", ""
+	for i, m := range f.Mend {
+		switch {
+		case i > 0 && m.Section == section:
+			mends += ", "
+		case i > 0:
+			mends += "; "
 		}
-		mends = append(mends, text)
+		if m.Section != "" && (i == 0 || m.Section != section) {
+			mends += "under " + m.Section + ": "
+		}
+		mends, section = mends+m.Line, m.Section
 	}
-	return f.Message + ": " + strings.Join(mends, "; ")
+	return f.About + ": " + f.Message + "; to mend it, " + mends
 }
