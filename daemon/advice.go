@@ -58,6 +58,7 @@ func notes(c *config.Config) []string {
 	if len(c.Enabled()) == 0 {
 		notes = append(notes, "no milter is enabled: every message passes")
 	}
+	notes = append(notes, partedGroups(c.Enabled())...)
 	for _, m := range c.Enabled() {
 		condition, _ := compile(new(when.Env), m.When.V)
 		for _, name := range when.Strange(condition) {
@@ -65,6 +66,18 @@ func notes(c *config.Config) []string {
 		}
 		if m.DefaultAction.V == milterkit.DefaultQuarantine {
 			notes = append(notes, fmt.Sprintf("the default action of %s is tempfail behind an MTA that offers no quarantine", m.Name.V))
+		}
+	}
+	return notes
+}
+
+// partedGroups tells of shadows that stand within a group and do not belong to it: the
+// group is another one then than without them.
+func partedGroups(on []config.Milter) (notes []string) {
+	for i := 1; i+1 < len(on); i++ {
+		if m := on[i]; m.Shadow.V && !m.Together.V && on[i+1].Together.V {
+			notes = append(notes, fmt.Sprintf("%s is a shadow, and makes a difference all the same: %s runs together with it, and not with %s; give %s together = true as well",
+				m.Name.V, on[i+1].Name.V, on[i-1].Name.V, m.Name.V))
 		}
 	}
 	return notes

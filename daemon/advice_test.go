@@ -12,8 +12,9 @@ import (
 func TestAdvice(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "no milter is enabled: every message passes",
-		"[[milter]]\nname=\"q\"\nsocket=\"/q\"\ndefault_action=\"quarantine\"\n": "the default action of q is tempfail behind an MTA that offers no quarantine",
-		"[server]\ntemp_dir=\"/dev/shm\"\n":                                      "temp_dir /dev/shm is in memory, so what max_memory bounds takes memory all the same",
+		"[[milter]]\nname=\"q\"\nsocket=\"/q\"\ndefault_action=\"quarantine\"\n":                                                                            "the default action of q is tempfail behind an MTA that offers no quarantine",
+		"[[milter]]\nname=\"a\"\nsocket=\"/a\"\n[[milter]]\nname=\"s\"\nsocket=\"/s\"\nshadow=true\n[[milter]]\nname=\"b\"\nsocket=\"/b\"\ntogether=true\n": "s is a shadow, and makes a difference all the same: b runs together with it, and not with a; give s together = true as well",
+		"[server]\ntemp_dir=\"/dev/shm\"\n": "temp_dir /dev/shm is in memory, so what max_memory bounds takes memory all the same",
 	} {
 		if strings.Contains(text, "/dev/shm") && !inMemory("/dev/shm") {
 			want = "no milter is enabled: every message passes" // no such thing here
