@@ -40,7 +40,7 @@ var allowed = map[string][]string{
 	"cmd":                  {"daemon", "builtin"},
 	"examples":             {"milterkit", "milterkit/remote", "milterkit/gomilter", "milterkit/mime", "milterkit/miltertest", "builtin"},
 	"bench":                {"internal", "milterkit", "milterkit/wire", "milterkit/remote", "milterkit/miltertest", "builtin"},
-	"bench/peers":          {"bench", "test", "milterkit", "milterkit/wire", "milterkit/gomilter"},
+	"bench/peers":          {"bench", "test", "builtin", "milterkit", "milterkit/wire", "milterkit/gomilter"},
 	"test":                 {},
 }
 

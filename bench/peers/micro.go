@@ -5,9 +5,13 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/milterkit/sdk/bench"
+	"github.com/milterkit/sdk/builtin/conditions"
+	"github.com/milterkit/sdk/builtin/s25r"
 	"github.com/milterkit/sdk/milterkit"
 	"github.com/milterkit/sdk/milterkit/wire"
 )
@@ -45,6 +49,10 @@ func (r *run) micro() error {
 		g.Note = fmt.Sprintf("%d ns", b.NsPerOp())
 		r.goal(g)
 	}
+	b := tenConditions()
+	g := onceAtMost("ten conditions on a session: allocations", float64(b.AllocsPerOp()), 0, "")
+	g.Note = fmt.Sprintf("%d ns for all", b.NsPerOp())
+	r.goal(g)
 	return nil
 }
 
@@ -99,6 +107,35 @@ func stage(children int) testing.BenchmarkResult {
 		b.ReportAllocs()
 		for b.Loop() {
 			w.Data(context.Background())
+		}
+	})
+}
+
+// tenConditions measures what a session costs that has ten conditions, none of which
+// asks the DNS.
+func tenConditions() testing.BenchmarkResult {
+	authenticated, local, endUser := conditions.Authenticated(), conditions.Local(), s25r.Default.Condition()
+	ten := []milterkit.Condition{
+		authenticated, local, endUser,
+		conditions.Not(authenticated),
+		conditions.Not(local),
+		conditions.All(endUser, conditions.Not(authenticated)),
+		conditions.Any(local, authenticated),
+		conditions.Network(netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")),
+		conditions.Stress(func() int { return 1 }, 75),
+		conditions.TimeBetween(22*time.Hour, 6*time.Hour, time.Now),
+	}
+	e := &milterkit.Envelope{
+		Session: &milterkit.Session{Host: "203-0-113-7.dyn.example.net", Family: milterkit.FamilyInet, Addr: "203.0.113.7", Port: 40000},
+		Sender:  milterkit.NewAddress("<alice@example.org>"),
+	}
+	ctx := context.Background()
+	return testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			for i := range ten {
+				ten[i].Holds(ctx, e, milterkit.Address{})
+			}
 		}
 	})
 }
