@@ -83,7 +83,7 @@ func (all natives) examine(ctx context.Context, file string, folders []string, n
 		return nil, all.alsoChildren(c, err)
 	}
 	account, faults := runsAs(c)
-	_, warning, more := socketOwner(c)
+	warning, more := groupOf(c)
 	if faults = append(faults, more...); len(faults) > 0 {
 		return nil, faults
 	}
@@ -137,6 +137,18 @@ func (all natives) examine(ctx context.Context, file string, folders []string, n
 		r.Note("%s", note)
 	}
 	return r, nil
+}
+
+// groupOf is socketOwner for who does not open the sockets himself: it need not be his
+// to give them to the group.
+func groupOf(c *config.Config) (warning string, fault config.Errors) {
+	if group := c.Server.SocketGroup.V; os.Geteuid() != 0 && group != "" {
+		if _, err := lookupGroup(group); err == nil {
+			return "", nil
+		}
+	}
+	_, warning, fault = socketOwner(c)
+	return warning, fault
 }
 
 // readPostfix reads the configuration of Postfix in the first folder that has one.

@@ -134,7 +134,7 @@ func (o *order) sooner(a, b *member) (mends []Mend) {
 }
 
 func (o *order) move(format string, one, other *member) Mend {
-	return Mend{File: o.c.File, Line: fmt.Sprintf(format, one.Name.V, place(one), other.Name.V, place(other))}
+	return Mend{File: o.c.File, Line: fmt.Sprintf(format, one.Name.V, o.place(one), other.Name.V, o.place(other))}
 }
 
 // at is the place of a milter in the file.
@@ -154,9 +154,9 @@ func (o *order) splitSigner(editor, s *member) []Mend {
 }
 
 // place is the line of a milter in the file, as a remark.
-func place(m *member) string {
-	if m.From.Line == 0 {
-		return ""
+func (o *order) place(m *member) string {
+	if m.From.File != o.c.File || m.From.Line == 0 {
+		return "" // it was detected
 	}
 	return fmt.Sprintf(" (line %d)", m.From.Line)
 }
