@@ -44,7 +44,7 @@ func (l *List) Has(text string) bool {
 	if err != nil {
 		return false
 	}
-	if strings.Contains(text, ":") || numeric(text) {
+	if !strings.Contains(text, "@") && (strings.Contains(text, ":") || numeric(text)) { // "a:b"@example.org is an address of mail
 		addr, ok := ParseAddr(text)
 		return ok && e.hasAddr(addr)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,6 +48,7 @@ func TestList(t *testing.T) {
 	for text, want := range map[string]bool{
 		"example.org": true, "EXAMPLE.ORG": true, "example.org.": true, "mail.example.org": false, "notexample.org": false,
 		"alice@example.org": true, "alice@sub.example.org": false, "Alice@EXAMPLE.org": true, `"a@b"@example.org`: true,
+		`"a:b"@example.org`: true, `"a:b"@mail.example.net`: true, `a:b@example.org`: true, "bob@example.com.": true,
 		"example.net": true, "mail.example.net": true, "a.b.example.net": true, "notexample.net": false, "alice@mail.example.net": true,
 		"both.example": true, "a.both.example": true, "third.example": true, "a.third.example": true,
 		"bob@example.com": true, "BOB@EXAMPLE.COM": true, "alice@example.com": false, "example.com": false, "a#b@example.com": true,
@@ -111,6 +113,13 @@ func TestLinesThatAreWrong(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := OpenList(filepath.Dir(path), nil); err == nil || !strings.Contains(err.Error(), "is no file") {
+		t.Error(err)
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenList(pipe, nil); err == nil || !strings.Contains(err.Error(), "is no file") { // and is not waited for
 		t.Error(err)
 	}
 	write(t, path, strings.Repeat("a b\n", 100))

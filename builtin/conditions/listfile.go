@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/milterkit/sdk/builtin/internal/domain"
 )
@@ -19,7 +20,7 @@ const (
 
 // readEntries reads a list.
 func readEntries(path string) (*entries, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // never waits for the other end of a pipe
 	if err != nil {
 		return nil, err
 	}

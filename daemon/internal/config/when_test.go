@@ -103,6 +103,7 @@ var wrongConditions = []struct{ rule, text, want string }{
 	{"so is the day", `weekday == "Sunday" || weekday == ""`, "12: weekday is never \"Sunday\"; did you mean \"sunday\"?\n" +
 		`35: weekday is never ""; there are sunday, monday, tuesday, wednesday, thursday, friday, saturday`},
 	{"a domain has no capitals", `mail_from.domain == "Example.org"`, `21: mail_from.domain is a domain in small letters: write "example.org"`},
+	{"nor a dot at its end", `rcpt_to.domain == "example.org."`, `19: rcpt_to.domain is a domain in small letters: write "example.org"`},
 	{"and no @", `rcpt_to.domain in ["@example.org"]`, `20: rcpt_to.domain is a domain in small letters: write "example.org"`},
 	{"time_between has two times", `time_between("22:00")`, `1: time_between wants two times of day in quotes: time_between("22:00", "06:00")`},
 	{"that are constant", `time_between(helo, "06:00")`, `14: time_between: times stand in quotes: time_between("22:00", "06:00")`},

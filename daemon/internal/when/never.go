@@ -27,7 +27,7 @@ func (c *compiler) compare(name, with ast.Node) {
 			c.report(with.Location(), "%s has no angle brackets: write %q", name, s.Value[1:len(s.Value)-1])
 		}
 	case "mail_from.domain", "rcpt_to.domain":
-		if right := strings.ToLower(s.Value[strings.LastIndexByte(s.Value, '@')+1:]); right != s.Value {
+		if right := strings.TrimSuffix(strings.ToLower(s.Value[strings.LastIndexByte(s.Value, '@')+1:]), "."); right != s.Value {
 			c.report(with.Location(), "%s is a domain in small letters: write %q", name, right)
 		}
 	case "spf":

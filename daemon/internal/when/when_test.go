@@ -50,6 +50,12 @@ func (s sample) named(host string) sample {
 	return s
 }
 
+// sent changes the sender and the recipients.
+func (s sample) sent(from string, to ...string) sample {
+	s.from, s.to = from, to
+	return s
+}
+
 // with adds a macro.
 func (s sample) with(at milterkit.Stage, name, value string) sample {
 	s.macros = map[milterkit.Stage]map[string]string{at: {name: value}}
@@ -218,6 +224,10 @@ func TestConditions(t *testing.T) {
 		{`mail_from == ""`, mail, null, true},
 		{`mail_from != ""`, mail, outside(), true},
 
+		{`mail_from.domain == "example.org"`, mail, outside().sent("<alice@EXAMPLE.org.>", "<bob@example.test>"), true},
+		{`mail_from.domain == "example.org"`, mail, outside().sent("<alice@mail.example.org>", "<bob@example.test>"), false},
+
+		{`rcpt_to.domain == "example.test"`, rcpt, outside().sent("<>", "<bob@Example.test.>"), true},
 		{`rcpt_to == "bob@example.test"`, rcpt, outside(), true},
 		{`rcpt_to == "bob@example.test"`, rcpt, bare, true},
 		{`rcpt_to in ["carol@example.test", "bob@example.test"]`, rcpt, outside(), true},

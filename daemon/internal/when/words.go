@@ -3,6 +3,7 @@ package when
 import (
 	"context"
 	"net/netip"
+	"strings"
 
 	"github.com/milterkit/sdk/builtin/conditions"
 	"github.com/milterkit/sdk/builtin/s25r"
@@ -61,9 +62,9 @@ var words = map[string]word{
 	"helo":             {helo, says(func(e *milterkit.Envelope, _ milterkit.Address) string { return e.Helo })},
 	"local":            is(conditions.Local()),
 	"mail_from":        {mail, says(func(e *milterkit.Envelope, _ milterkit.Address) string { return e.Sender.Addr })},
-	"mail_from.domain": {mail, says(func(e *milterkit.Envelope, _ milterkit.Address) string { return e.Sender.Domain() })},
+	"mail_from.domain": {mail, says(func(e *milterkit.Envelope, _ milterkit.Address) string { return domainOf(e.Sender) })},
 	"rcpt_to":          {rcpt, says(func(_ *milterkit.Envelope, to milterkit.Address) string { return to.Addr })},
-	"rcpt_to.domain":   {rcpt, says(func(_ *milterkit.Envelope, to milterkit.Address) string { return to.Domain() })},
+	"rcpt_to.domain":   {rcpt, says(func(_ *milterkit.Envelope, to milterkit.Address) string { return domainOf(to) })},
 	"s25r":             is(s25r.Default.Condition()),
 	"sessions":         {connect, func(env *Env) part { return part{kind: number, number: env.sessions} }},
 	"spf":              {mail, func(env *Env) part { return part{kind: text, text: env.spf} }},
@@ -106,6 +107,10 @@ func (e *Env) spf(ctx context.Context, envelope *milterkit.Envelope, _ milterkit
 	defer cancel()
 	return spf.Check(ctx, e.resolver(), envelope).Keyword
 }
+
+// domainOf returns the domain of an address without the dot that may end it: mail to
+// bob@example.org. is delivered to bob@example.org.
+func domainOf(a milterkit.Address) string { return strings.TrimSuffix(a.Domain(), ".") }
 
 // clientAddr returns the client's address as Postfix writes it, whichever MTA
 // asks, or what the MTA has said where that is none.
