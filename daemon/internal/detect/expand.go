@@ -76,7 +76,7 @@ type expander struct {
 }
 
 func (e *expander) add(text string, split bool) {
-	if e.size += len(text); e.size > maxText {
+	if e.size += len(text); e.size > maxText || !e.shell.spend(len(text)) {
 		e.runs = []run{{unknown, false}}
 		return
 	}
@@ -261,7 +261,11 @@ func (e *expander) parameter(body string) string {
 		return ""
 	case "#", "%":
 		longest := strings.HasPrefix(rest, op)
-		return cut(text, e.word(strings.TrimPrefix(rest, op)), op == "#", longest)
+		pattern := e.word(strings.TrimPrefix(rest, op))
+		if !e.shell.spend(len(text) * len(text) * (len(pattern) + 1)) {
+			return unknown
+		}
+		return cut(text, pattern, op == "#", longest)
 	}
 	return unknown
 }
@@ -282,9 +286,6 @@ func (e *expander) word(text string) string {
 
 // cut takes what a pattern fits from the front or the back of a text.
 func cut(text, pattern string, front, longest bool) string {
-	if len(text) > 4096 {
-		return unknown
-	}
 	best := text
 	for i := 0; i <= len(text); i++ {
 		part, rest := text[:i], text[i:]

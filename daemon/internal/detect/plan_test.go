@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -78,5 +79,19 @@ func TestOddFiles(t *testing.T) {
 /etc/systemd/system/pipe-milter.service: skipped: it is not a file`
 	if strings.Join(got, "\n") != want || len(r.Milters) != 0 {
 		t.Errorf("got\n%s\nmilters: %+v", strings.Join(got, "\n"), r.Milters)
+	}
+}
+
+// What is no file is not even opened: a device may do something then.
+func TestOnlyFilesAreOpened(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	l, err := net.Listen("unix", filepath.Join(root, "x")) // to open it is an error of its own
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if _, err := (tree{root}).read("/x"); err == nil || err.Error() != "it is not a file" {
+		t.Error(err)
 	}
 }

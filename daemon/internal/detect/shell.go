@@ -45,6 +45,7 @@ const (
 	maxSteps = 20000    // commands
 	maxCalls = 20       // functions, files and evals within each other
 	maxText  = 16 << 10 // bytes of a variable
+	maxWork  = 32 << 20 // bytes that words become, and steps of comparing them
 )
 
 // A call is a command that a script would have run.
@@ -68,6 +69,7 @@ type shell struct {
 	file   string // the one at hand
 	line   int
 	steps  int
+	work   int
 	calls  int
 	broken func(Place, string) // is told of files with mistakes
 
@@ -77,6 +79,19 @@ type shell struct {
 
 func newShell(files tree, broken func(Place, string)) *shell {
 	return &shell{files: files, broken: broken, vars: map[string]value{}, funcs: map[string]node{}, args: []string{"sh"}}
+}
+
+// spend reports whether there may be so much more work. If not, the script ends here.
+func (s *shell) spend(work int) bool {
+	if s.work > maxWork {
+		return false
+	}
+	if s.work += work; s.work > maxWork {
+		s.stop = "exit"
+		s.broken(s.here(), "it takes too much to follow this script")
+		return false
+	}
+	return true
 }
 
 func (s *shell) here() Place { return Place{s.file, s.line} }
@@ -187,7 +202,11 @@ func (s *shell) choose(n *choice) truth {
 	}
 	for _, a := range n.arms {
 		for _, pattern := range a.patterns {
-			if matches(s.expand(pattern), subject) {
+			pattern := s.expand(pattern)
+			if !s.spend(len(pattern) * len(subject)) {
+				return perhaps
+			}
+			if matches(pattern, subject) {
 				return s.run(a.body)
 			}
 		}
@@ -241,6 +260,9 @@ func (s *shell) simple(words simple) truth {
 	var expanded []string
 	for _, t := range words {
 		expanded = append(expanded, s.fields(t)...)
+		if s.stop != "" { // that was too much
+			return perhaps
+		}
 	}
 	if len(expanded) == 0 {
 		return yes
@@ -271,7 +293,7 @@ func (s *shell) command(words []string) truth {
 	case "eval":
 		file, line := s.file, s.line
 		text := strings.Join(args, " ")
-		if strings.Contains(text, unknown) {
+		if strings.Contains(text, unknown) || !s.spend(line+len(text)) {
 			return perhaps
 		}
 		status := s.follow(strings.Repeat("\n", min(line, maxSteps)-1) + text) // its lines are those of the eval

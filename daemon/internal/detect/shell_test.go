@@ -140,6 +140,46 @@ func TestEndlessScripts(t *testing.T) {
 	}
 }
 
+// What a script makes of little is bounded, in bytes and in time, and that it was left
+// there is told.
+func TestScriptsThatGrow(t *testing.T) {
+	t.Parallel()
+	long := "R=a; x=" + strings.Repeat("a", 4000) + "\n"
+	for _, script := range []string{
+		long + "f " + strings.Repeat("$x ", 100000),
+		long + "f() { g " + strings.Repeat("$x ", 1000) + "; }\n" + strings.Repeat("f\n", 1000),
+		long + strings.Repeat("y=${x%%*"+strings.Repeat("a", 2000)+"b}\n", 100),
+		long + strings.Repeat("case $x in *"+strings.Repeat("a", 2000)+"b*) ;; esac\n", 200),
+	} {
+		sh, wrong := follow(t, t.TempDir(), script+"\nR=b\n")
+		size := 0
+		for _, c := range sh.ran {
+			size += len(strings.Join(c.words, ""))
+		}
+		if size > maxWork || sh.get("R") != "a" || len(wrong) != 1 || !strings.Contains(wrong[0], "too much to follow") {
+			t.Errorf("%.30q: %d bytes, R=%q, %q", script[len(long):], size, sh.get("R"), wrong)
+		}
+	}
+}
+
+// A command line, and the names of rspamd's settings, do not grow without bound.
+func TestConfigurationsThatGrow(t *testing.T) {
+	t.Parallel()
+	long, size := strings.Repeat("a", 100000), 0
+	for _, word := range commandLine("/bin/x "+strings.Repeat("$A ${A} ", 1000), func(string) string { return long }) {
+		size += len(word)
+	}
+	if size > maxLine+5000 {
+		t.Errorf("a command line of %d bytes", size)
+	}
+	var wrong []string
+	u := &ucl{broken: func(_ Place, message string) { wrong = append(wrong, message) }}
+	u.follow("/f", "a b\n"+long+" { "+strings.Repeat("c d;", 1000)+" }", "", 0)
+	if len(u.settings) != 1 || len(wrong) != 1 || !strings.Contains(wrong[0], "too long") {
+		t.Errorf("%d settings, %q", len(u.settings), wrong)
+	}
+}
+
 func FuzzShell(f *testing.F) {
 	for _, s := range []string{"A=1\n", "a() { b; }; a", "case $1 in start) x;; esac", `: ${x:="a $y"}`, "if [ -n \"$1\" -a ! -f /x ]; then\n. /y\nelif z; then q\nelse w\nfi",
 		"cat <<E\nx\nE\n", "x=`a`;y=$(b 'c)')", `eval x="\${a_${b}_c:-}"`, "for i in a; do b; done; while c; do d; done", "a && b || ! c | d &", "x=${a##*/}${b%%:*}", "[[ a == b || -z $c ]]"} {

@@ -66,6 +66,9 @@ func (t tree) read(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if fi, err := os.Lstat(at); err == nil && !fi.Mode().IsRegular() {
+		return "", errors.New("it is not a file") // to open a device may do something
+	}
 	f, err := os.OpenFile(at, os.O_RDONLY|syscall.O_NONBLOCK, 0) // never waits for the other end of a pipe
 	if err != nil {
 		return "", err

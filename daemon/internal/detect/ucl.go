@@ -31,6 +31,7 @@ type ucl struct {
 const (
 	maxIncludes = 200
 	maxSettings = 50000
+	maxPath     = 500 // bytes of the way to one
 )
 
 // A uclLexer cuts one file into words, texts and signs.
@@ -175,6 +176,10 @@ func (u *ucl) follow(file, text, under string, priority int) {
 		case "{", "[":
 			section := join(open[len(open)-1].path, strings.Join(words, "."))
 			words, assigned = nil, false
+			if len(section) > maxPath {
+				u.broken(Place{file, line}, "the names of the sections are too long")
+				return
+			}
 			if len(open) >= maxNested {
 				u.broken(Place{file, line}, "too many sections within each other")
 				return

@@ -194,10 +194,21 @@ func splitWords(text string) []string {
 	return all
 }
 
+// maxLine bounds what variables make of a command line, in bytes.
+const maxLine = 256 << 10
+
 // commandLine returns the words of an ExecStart: $NAME alone is split at its
 // blanks, ${NAME} is put in.
-func commandLine(text string, get func(string) string) []string {
+func commandLine(text string, value func(string) string) []string {
 	var all []string
+	left := maxLine
+	get := func(name string) string {
+		text := value(name)
+		if left -= len(text); left < 0 {
+			return unknown
+		}
+		return text
+	}
 	for i, word := range splitWords(text) {
 		if i == 0 {
 			if word = strings.TrimLeft(word, "-:+!|"); strings.HasPrefix(word, "@") {
