@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -63,7 +65,7 @@ func newImportCommand(all natives) *cobra.Command {
 			}
 			files = append(files, f)
 		}
-		result := imports.Import(files, imports.Options{Remote: *remote, ReadFile: os.ReadFile, Exists: exists, Check: all.faultsOf})
+		result := imports.Import(files, imports.Options{Remote: *remote, ReadFile: readNamed, Exists: exists, Check: all.faultsOf})
 		if _, err := c.OutOrStdout().Write(result.Text); err != nil {
 			return err
 		}
@@ -107,6 +109,19 @@ func readImport(name string, kind imports.Kind, in io.Reader) (imports.File, err
 		return imports.File{}, usage("%s: neither its name nor what stands in it says whose settings these are; say --kind (tables and lists are read where a FILE names them)", name)
 	}
 	return imports.File{Name: name, Kind: kind, Text: string(text)}, nil
+}
+
+// readNamed reads a file that the settings name, which may be anything.
+func readNamed(path string) ([]byte, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // never waits for the other end of a pipe
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	if fi, err := file.Stat(); err != nil || !fi.Mode().IsRegular() {
+		return nil, errors.Join(err, fs.ErrInvalid)
+	}
+	return io.ReadAll(io.LimitReader(file, imports.MaxSize+1))
 }
 
 func exists(path string) bool {

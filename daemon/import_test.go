@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/milterkit/sdk/daemon/internal/imports"
@@ -97,4 +98,24 @@ func FuzzImportedConfigurationLoads(f *testing.F) {
 			t.Errorf("%v\n%s", faults, got.Text)
 		}
 	})
+}
+
+// A file that the settings name may be anything: what never ends is not read.
+func TestImportReadsFilesOnly(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{pipe, "/dev/zero", "/"} {
+		if _, err := readNamed(path); err == nil {
+			t.Errorf("%s was read", path)
+		}
+	}
+	long := filepath.Join(t.TempDir(), "long")
+	if err := os.WriteFile(long, make([]byte, 2*imports.MaxSize), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := readNamed(long); err != nil || len(text) != imports.MaxSize+1 { // one more than is taken
+		t.Error(len(text), err)
+	}
 }

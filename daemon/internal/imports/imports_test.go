@@ -3,6 +3,7 @@ package imports
 import (
 	"errors"
 	"flag"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -258,6 +259,40 @@ func TestHugeFiles(t *testing.T) {
 	got := Import([]File{{"x", Greylist, strings.Repeat("racl greylist default\n", MaxSize/20)}}, Options{})
 	if len(got.Findings) != 1 || !strings.Contains(got.Findings[0].String(), "x:1: ") {
 		t.Errorf("findings: %v", got.Findings)
+	}
+}
+
+// What changes how mail is handled, and is not taken, is told: a file that would have
+// to be read, and whether mail is held.
+func TestWhatIsLeftOutIsTold(t *testing.T) {
+	for _, f := range []File{
+		{"f", OpenDKIM, "Include /etc/opendkim.d/keys.conf\n"},
+		{"f", OpenDKIM, "Quarantine yes\n"},
+		{"f", OpenDKIM, "RemoveARAll yes\n"},
+		{"f", OpenDMARC, "Include /etc/opendmarc.d/x.conf\n"},
+	} {
+		if got := Import([]File{f}, Options{}); len(got.Findings) != 1 || !strings.Contains(got.Findings[0].String(), strings.TrimSpace(f.Text)) {
+			t.Errorf("%s: %v", f.Text, got.Findings)
+		}
+	}
+}
+
+// A network within another of a list is left out of it, and of equal ones all but one.
+func TestNarrowed(t *testing.T) {
+	var all []netip.Prefix
+	for _, s := range []string{"192.0.2.7/32", "192.0.2.0/24", "::1/128", "192.0.2.0/24", "192.0.0.0/16", "2001:db8::/32", "2001:db8:1::/48", "198.51.100.1/32"} {
+		all = append(all, netip.MustParsePrefix(s))
+	}
+	if got := strings.Join(texts(narrowed(all)), " "); got != "::1/128 192.0.0.0/16 2001:db8::/32 198.51.100.1/32" {
+		t.Error(got)
+	}
+	many := make([]netip.Prefix, 0, 1<<16)
+	for i := range 1 << 16 {
+		many = append(many, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32))
+	}
+	begun := time.Now()
+	if got := narrowed(many); len(got) != len(many) || time.Since(begun) > 10*time.Second {
+		t.Errorf("%d of %d, in %v", len(got), len(many), time.Since(begun))
 	}
 }
 

@@ -3,7 +3,6 @@ package imports
 import (
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/milterkit/sdk/internal/socket"
@@ -96,13 +95,22 @@ func (s *service) hostsOf(value string) (hosts, string) {
 
 // narrowed are networks without those that lie within another.
 func narrowed(networks []netip.Prefix) []netip.Prefix {
+	have := map[netip.Prefix]bool{}
+	for _, p := range networks {
+		have[p.Masked()] = true
+	}
 	var list []netip.Prefix
-	for i, p := range networks {
-		within := slices.ContainsFunc(networks[:i], func(q netip.Prefix) bool { return q == p }) ||
-			slices.ContainsFunc(networks, func(q netip.Prefix) bool { return q.Bits() < p.Bits() && q.Contains(p.Addr()) })
+	seen := map[netip.Prefix]bool{}
+	for _, p := range networks {
+		p = p.Masked()
+		within := seen[p]
+		for bits := 0; bits < p.Bits() && !within; bits++ {
+			within = have[netip.PrefixFrom(p.Addr(), bits).Masked()]
+		}
 		if !within {
 			list = append(list, p)
 		}
+		seen[p] = true
 	}
 	return list
 }

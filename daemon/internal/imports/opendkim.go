@@ -7,9 +7,9 @@ import (
 // opendkimNeedless are about how OpenDKIM runs, or what is always so here.
 var opendkimNeedless = wordsOf(`Syslog SyslogSuccess SyslogFacility SyslogName LogWhy LogResults UserID UMask PidFile Background BaseDirectory
 	AutoRestart AutoRestartCount AutoRestartRate ChangeRootDirectory EnableCoreDumps TemporaryDirectory TrustAnchorFile ResolverConfiguration
-	RequireSafeKeys AlwaysAddARHeader AddAllSignatureResults ExternalIgnoreList MilterDebug Include DNSTimeout KeepTemporaryFiles Quarantine
+	RequireSafeKeys AlwaysAddARHeader AddAllSignatureResults ExternalIgnoreList MilterDebug DNSTimeout KeepTemporaryFiles
 	SoftwareHeader MinimumKeyBits MaximumHeaders LDAPUseTLS StrictTestMode CaptureUnknownErrors DisableCryptoInit NoHeaderB TestDNSData
-	RemoveARAll RemoveARFrom UnboundConfigFile DomainKeysCompat ADSPAction ADSPNoSuchDomain ResignAll Statistics WeakSyntaxChecks FixCRLF`)
+	UnboundConfigFile DomainKeysCompat ADSPNoSuchDomain ResignAll Statistics WeakSyntaxChecks FixCRLF`)
 
 // opendkimWhy says of settings without a counterpart why.
 var opendkimWhy = map[string]string{
@@ -33,6 +33,11 @@ var opendkimWhy = map[string]string{
 	"removeoldsignatures":   "signatures that a message has stay",
 	"atpsdomains":           "RFC 6541 is not looked at",
 	"querycache":            "look-ups are remembered as their records allow",
+	"include":               "that file is not read: put what stands in it in the place of this line",
+	"quarantine":            "policies of dkim-verify can hold mail, by domain",
+	"removearall":           "only fields Authentication-Results that bear authserv_id are removed",
+	"removearfrom":          "only fields Authentication-Results that bear authserv_id are removed",
+	"adspaction":            "ADSP is historic; what DMARC says of the domain is done by dmarc",
 	"vbr-type":              "there is no VBR",
 	"vbr-certifiers":        "there is no VBR",
 	"vbr-trustedcertifiers": "there is no VBR",

@@ -4,7 +4,7 @@ import "strings"
 
 var opendmarcNeedless = wordsOf(`PidFile PublicSuffixList Syslog SyslogFacility UMask UserID BaseDirectory Background AutoRestart AutoRestartCount
 	AutoRestartRate ChangeRootDirectory EnableCoredumps MilterDebug TemporaryDirectory AuthservIDWithJobID DNSTimeout IgnoreAuthenticatedClients
-	SPFSelfValidate RecordAllMessages SyslogSuccess Include DomainWhitelistSize`)
+	SPFSelfValidate RecordAllMessages SyslogSuccess DomainWhitelistSize`)
 
 // readOpenDMARC reads opendmarc.conf.
 func readOpenDMARC(s *service) {
@@ -93,6 +93,8 @@ func (f *opendmarc) setting(set setting) {
 				"softwareheader": "there is no field DMARC-Filter", "spfignoreresults": "SPF is checked where no filter before has told its result",
 			}[key]+reports(key))
 		}
+	case "include":
+		f.none(set, "that file is not read: put what stands in it in the place of this line")
 	case "historyfile", "reportcommand", "copyfailuresto", "failurereportssentby", "failurereportsbcc", "failurereportskeyfile":
 		f.none(set, "no reports are sent")
 	case "domainwhitelist", "domainwhitelistfile":
