@@ -32,8 +32,9 @@ type Answer struct {
 	Steps    wire.Steps   `json:"steps"`
 	Stranger string       `json:"stranger,omitempty"` // "clamd", "spamd", "an SMTP server", …
 	Denied   bool         `json:"denied,omitempty"`
-	Gone     bool         `json:"gone,omitempty"`  // nothing is there, or nobody listens
-	Error    string       `json:"error,omitempty"` // "" where it agrees
+	Gone     bool         `json:"gone,omitempty"`    // nothing is there, or nobody listens
+	Unnamed  bool         `json:"unnamed,omitempty"` // the name of its host is not known
+	Error    string       `json:"error,omitempty"`   // "" where it agrees
 }
 
 // Text is the answer as one line of JSON, which ParseAnswer reads.
@@ -61,6 +62,7 @@ func Ask(ctx context.Context, at socket.Addr, offer wire.Negotiation) Answer {
 	}
 	a := Answer{Error: socket.Reason(err).Error()}
 	a.Denied, a.Gone = deniedOrGone(err)
+	_, a.Unnamed = errors.AsType[*net.DNSError](err)
 	return a
 }
 

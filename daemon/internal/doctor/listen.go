@@ -263,9 +263,24 @@ func (l *listening) reach(e entry) {
 	case a.Denied:
 		l.wrong(Finding{"denied", "Postfix", fmt.Sprintf("%s may not connect to %s, though the modes of the files let it: an access list, SELinux or AppArmor does not", l.mta.Name, e.addr),
 			[]Mend{command("getfacl -p %s", e.addr.Addr), command("journalctl -k -g 'apparmor|avc'")}})
+	case a.Unnamed:
+		l.noHost(e, chroot, a)
 	default:
 		l.wrong(Finding{"not-running", "Postfix", fmt.Sprintf("milterkit does not answer on %s: %s", e.addr, a.Error), []Mend{command("systemctl restart milterkit")}})
 	}
+}
+
+// noHost tells that Postfix does not know the host of an entry: in a chroot it looks
+// into the etc/hosts there.
+func (l *listening) noHost(e entry, chroot string, a Answer) {
+	f := Finding{Rule: "no-host", About: "Postfix", Message: fmt.Sprintf("%s does not know the host of %s: %s", e.service, e.spec, a.Error)}
+	if chroot != "" {
+		f.Message += fmt.Sprintf("; it runs in a chroot, whose hosts stand in %s/etc/hosts", chroot)
+	}
+	i := slices.IndexFunc(l.c.Server.Listen.V, func(s config.Socket) bool { return same(s, e.addr) })
+	spec := strings.Replace(l.spec(e.service, l.c.Server.Listen.V[i]), ":localhost:", ":127.0.0.1:", 1)
+	f.Mend = []Mend{l.p.replaced(e, strings.Replace(e.text, e.spec, spec, 1))}
+	l.wrong(f)
 }
 
 // absent tells that there is no socket, and what would be wrong with it.

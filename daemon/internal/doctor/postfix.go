@@ -195,7 +195,8 @@ func (p *Postfix) value(s *service, name string) string {
 	return p.expand(s, set.value, maxDepth, &work)
 }
 
-// expand puts in $name, ${name}, $(name), ${name?text} and ${name:text}.
+// expand puts in $name, ${name}, $(name), ${name?text}, ${name:text} and
+// ${name?{text}:{text}}.
 func (p *Postfix) expand(s *service, text string, depth int, work *int) string {
 	var b strings.Builder
 	for i := 0; i < len(text) && b.Len() < maxExpand; i++ {
@@ -208,12 +209,18 @@ func (p *Postfix) expand(s *service, text string, depth int, work *int) string {
 			continue
 		}
 		*work--
-		name, then, mark := cutMark(name)
+		name, rest, mark := cutMark(name)
 		set, _ := p.raw(s, name)
-		if mark == 0 {
-			then = set.value
-		} else if (set.value != "") != (mark == '?') {
-			then = ""
+		then, otherwise := set.value, ""
+		switch mark {
+		case '?':
+			then, otherwise = branches(rest)
+		case ':':
+			then, _ = branches(rest)
+			then, otherwise = "", then
+		}
+		if mark != 0 && set.value == "" {
+			then = otherwise
 		}
 		b.WriteString(p.expand(s, then, depth-1, work))
 		i = end - 1
@@ -224,7 +231,7 @@ func (p *Postfix) expand(s *service, text string, depth int, work *int) string {
 // parameterName is the name behind a $, and where it ends.
 func parameterName(text string, at int) (name string, end int) {
 	if at < len(text) && (text[at] == '{' || text[at] == '(') {
-		shut := strings.IndexByte(text[at:], map[byte]byte{'{': '}', '(': ')'}[text[at]])
+		shut := closing(text[at:], map[byte]byte{'{': '}', '(': ')'}[text[at]])
 		if shut < 0 {
 			return text[at+1:], len(text)
 		}
@@ -235,6 +242,37 @@ func parameterName(text string, at int) (name string, end int) {
 		end++
 	}
 	return text[at:end], end
+}
+
+// closing is where the bracket ends with which a text begins, -1 where it does not.
+func closing(text string, end byte) int {
+	depth := 0
+	for i := range len(text) {
+		switch text[i] {
+		case text[0]:
+			depth++
+		case end:
+			if depth--; depth == 0 {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// branches takes {text}:{text} apart. What is not in braces is one text.
+func branches(text string) (then, otherwise string) {
+	if !strings.HasPrefix(text, "{") {
+		return text, ""
+	}
+	shut := closing(text, '}')
+	if shut < 0 {
+		return text, ""
+	}
+	if rest, ok := strings.CutPrefix(text[shut+1:], ":"); ok {
+		otherwise, _ = branches(rest)
+	}
+	return text[1:shut], otherwise
 }
 
 // cutMark takes name?text and name:text apart; the mark is 0 where there is none.

@@ -64,7 +64,12 @@ func (tr tree) examine(t *testing.T, toml string) *Report {
 		t.Fatal(err)
 	}
 	var r Report
-	r.Postfix(p, c, func(Who, string, socket.Addr) Answer { return Answer{Version: 6} })
+	r.Postfix(p, c, func(_ Who, _ string, at socket.Addr) Answer {
+		if strings.HasPrefix(at.Addr, "localhost:") {
+			return Answer{Unnamed: true, Error: "lookup localhost: no such host"}
+		}
+		return Answer{Version: 6}
+	})
 	return &r
 }
 
@@ -110,6 +115,7 @@ func TestFaultsOfTheWay(t *testing.T) {
 		"it waits too short":       {"smtpd_milters = unix:milterkit/s\nmilter_command_timeout = 10\n", smtpd, inQueue, 0o666, 0o755, "timeout", "milter_command_timeout = 30s"},
 		"for this one alone":       {"smtpd_milters = { unix:milterkit/s, command_timeout=10s }\n", smtpd, inQueue, 0o666, 0o755, "timeout", "smtpd_milters = { unix:milterkit/s, command_timeout=30s }"},
 		"we take too long":         {"smtpd_milters = unix:milterkit/s\n", smtpd, inQueue + "message_timeout = \"10m\"\n", 0o666, 0o755, "timeout", `[server] message_timeout = "4m50s"`},
+		"a name in a chroot":       {"smtpd_milters = inet:localhost:28891\n", jailed, "[server]\nlisten = [\"inet:28891@127.0.0.1\"]\n", 0, 0o755, "no-host", "smtpd_milters = inet:127.0.0.1:28891"},
 		"no time to connect":       {"smtpd_milters = unix:milterkit/s\nmilter_connect_timeout = 1s\n", smtpd, inQueue, 0o666, 0o755, "timeout", "milter_connect_timeout = 30s"},
 		"other mail":               {"non_smtpd_milters = $smtpd_milters\nsmtpd_milters = unix:/milterkit/s\n", "cleanup unix n - n - 0 cleanup\n", inQueue, 0o666, 0o755, "socket-path", "non_smtpd_milters = unix:milterkit/s"},
 	} {
@@ -158,13 +164,16 @@ func TestNothingWrong(t *testing.T) {
 // others are named.
 func TestParametersAreRead(t *testing.T) {
 	t.Parallel()
-	tr := newTree(t, "a = one\na = two\n  three\n# a = four\nb = ${a}, $(c)\nc = ${a?yes}${none:no}${none?x}\nloop = $loop\n", "smtp inet n - n - - smtpd\n  -o { a = in braces }\n  -o c=own\n")
+	tr := newTree(t, "a = one\na = two\n  three\n# a = four\nb = ${a}, $(c)\nc = ${a?yes}${none:no}${none?x}\nd = ${a?{ $(c) }:{x}}${none?{x}:{${a}}}${a:{x}}${none:{!}}\nloop = $loop\n", "smtp inet n - n - - smtpd\n  -o { a = in braces }\n  -o c=own\n")
 	p, err := ReadPostfix(tr.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := p.value(nil, "b"); got != "two three, yesno" {
 		t.Errorf("b is %q", got)
+	}
+	if got := p.value(nil, "d"); got != " yesno two three!" {
+		t.Errorf("d is %q", got)
 	}
 	if got := p.value(&p.services[0], "b"); got != "in braces, own" {
 		t.Errorf("b of smtp is %q", got)
