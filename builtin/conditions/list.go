@@ -52,11 +52,19 @@ func (l *List) Has(text string) bool {
 }
 
 // Client holds for clients of which the list has the address, or the name that the
-// MTA has found. It is settled at connect.
+// MTA has found, unless it does not vouch for that. It is settled at connect.
 func (l *List) Client() milterkit.Condition {
 	return l.condition("client", milterkit.StageConnect, func(e *milterkit.Envelope, _ milterkit.Address) bool {
-		return l.Has(e.Addr) || l.Has(e.Host)
+		return l.Has(e.Addr) || vouched(e.Session) && l.Has(e.Host)
 	})
+}
+
+// vouched reports whether the MTA vouches for the client's name. Sendmail has a name
+// also where that does not lead back to the client's address, as anybody can have
+// any, and says so in a macro; Postfix has none then.
+func vouched(s *milterkit.Session) bool {
+	resolve := s.Macro("client_resolve")
+	return resolve == "" || resolve == "OK"
 }
 
 // Sender holds for senders that the list has, or whose domain. It is settled at mail.

@@ -87,6 +87,27 @@ func TestConditionsOnLists(t *testing.T) {
 	}
 }
 
+// A client is on no list by a name that Sendmail does not vouch for: anybody can have
+// any. By its address it is.
+func TestAForgedNameIsOnNoList(t *testing.T) {
+	l := open(t, everything)
+	for resolve, want := range map[string]bool{"": true, "OK": true, "FORGED": false, "TEMP": false, "FAIL": false} {
+		for addr, listed := range map[string]bool{"192.0.3.7": false, "192.0.2.7": true} {
+			d, err := milterkit.NewDispatcher()
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := d.Walk(0)
+			w.Macros(milterkit.StageConnect, func(yield func(string, string) bool) { yield("{client_resolve}", resolve) })
+			w.Connect(ctx, "mx.example.net", milterkit.FamilyInet, addr, 25)
+			if got := l.Client().Holds(ctx, &milterkit.Envelope{Session: w.Session()}, milterkit.Address{}); got != (want || listed) {
+				t.Errorf("%s, %q: %v", addr, resolve, got)
+			}
+			w.Close()
+		}
+	}
+}
+
 // Each line that is of no use is told, with file and line and what would be right.
 func TestLinesThatAreWrong(t *testing.T) {
 	for text, want := range map[string]string{

@@ -46,7 +46,7 @@ func inExpr(t testing.TB, text string, e *milterkit.Envelope, to milterkit.Addre
 	_, s25r := s25r.Default.EndUser(e.Session)
 	env := map[string]any{
 		"authenticated": e.Macro("auth_authen") != "", "local": conditions.Local().Holds(context.Background(), e, to), "s25r": s25r,
-		"stress": sessions >= 50, "sessions": sessions, "client": map[string]string{"addr": clientAddr(e.Session), "name": e.Host}, "helo": e.Helo,
+		"stress": sessions >= 50, "sessions": sessions, "client": map[string]string{"addr": clientAddr(e.Session), "name": clientName(e.Session)}, "helo": e.Helo,
 		"mail_from": e.Sender.Addr, "rcpt_to": to.Addr, "mail_from_domain": e.Sender.Domain(), "rcpt_to_domain": to.Domain(),
 		"macro": func(name string) string { return e.Macro(name) },
 		"cidr": func(text string, networks ...string) bool {

@@ -190,6 +190,10 @@ func TestConditions(t *testing.T) {
 		{`client.addr == ""`, connect, outside().client(milterkit.FamilyUnknown, ""), true},
 		{`client.name endsWith ".example.org"`, connect, outside(), true},
 		{`client.name == "MAIL.example.org"`, connect, outside(), false},
+		{`client.name endsWith ".example.org"`, connect, outside().with(connect, "{client_resolve}", "OK"), true},
+		{`client.name endsWith ".example.org"`, connect, outside().with(connect, "{client_resolve}", "FORGED"), false},
+		{`client.name == "unknown"`, connect, outside().with(connect, "{client_resolve}", "FORGED"), true},
+		{`client.name == "[192.0.2.7]"`, connect, outside().named("[192.0.2.7]").with(connect, "{client_resolve}", "FAIL"), true},
 
 		{`cidr(client.addr, "192.0.2.0/24")`, connect, outside(), true},
 		{`cidr(client.addr, "192.0.2.0/29")`, connect, outside(), true},

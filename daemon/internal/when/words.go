@@ -58,7 +58,7 @@ const (
 var words = map[string]word{
 	"authenticated":    is(conditions.Authenticated()),
 	"client.addr":      {connect, says(func(e *milterkit.Envelope, _ milterkit.Address) string { return clientAddr(e.Session) })},
-	"client.name":      {connect, says(func(e *milterkit.Envelope, _ milterkit.Address) string { return e.Host })},
+	"client.name":      {connect, says(func(e *milterkit.Envelope, _ milterkit.Address) string { return clientName(e.Session) })},
 	"helo":             {helo, says(func(e *milterkit.Envelope, _ milterkit.Address) string { return e.Helo })},
 	"local":            is(conditions.Local()),
 	"mail_from":        {mail, says(func(e *milterkit.Envelope, _ milterkit.Address) string { return e.Sender.Addr })},
@@ -111,6 +111,15 @@ func (e *Env) spf(ctx context.Context, envelope *milterkit.Envelope, _ milterkit
 // domainOf returns the domain of an address without the dot that may end it: mail to
 // bob@example.org. is delivered to bob@example.org.
 func domainOf(a milterkit.Address) string { return strings.TrimSuffix(a.Domain(), ".") }
+
+// clientName returns the client's name, "unknown" where Sendmail has one that does not
+// lead back to the client's address: anybody can have any.
+func clientName(s *milterkit.Session) string {
+	if resolve := s.Macro("client_resolve"); resolve != "" && resolve != "OK" && !strings.HasPrefix(s.Host, "[") {
+		return "unknown"
+	}
+	return s.Host
+}
 
 // clientAddr returns the client's address as Postfix writes it, whichever MTA
 // asks, or what the MTA has said where that is none.
