@@ -114,6 +114,42 @@ func TestMiltersAnswer(t *testing.T) {
 	want(t, told(t, at, Ask(t.Context(), at, FullOffer)).Findings, "dead-child", "enabled = false  # until it is started")
 }
 
+// A connection is closed in the end, whatever was answered, and who never answers is
+// not waited for beyond the time that there is.
+func TestNoConnectionIsLeft(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]string{"agrees": "\x00\x00\x00\x0dO\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00\x00", "something else": "\x00\x00\x00\x01c", "silent": ""} {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		closed := make(chan error, 1)
+		go func() {
+			conn, err := ln.Accept() // the first one; those that ask who it is come later
+			if err != nil {
+				closed <- err
+				return
+			}
+			defer conn.Close()
+			io.WriteString(conn, answer)
+			conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+			_, err = io.Copy(io.Discard, conn)
+			closed <- err
+		}()
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		begun := time.Now()
+		Ask(ctx, socket.Addr{Network: "tcp", Addr: ln.Addr().String()}, FullOffer)
+		cancel()
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("%s: it took %v", name, took)
+		}
+		if err := <-closed; err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // A milter that wants to see what an old protocol does not have is told of, unless it
 // has declined that.
 func TestOldProtocolLacks(t *testing.T) {
