@@ -86,7 +86,23 @@ func members(root string, c *config.Config) []member {
 		}
 		all = append(all, one)
 	}
+	for i := range all {
+		all[i].second(all[:i])
+	}
 	return all
+}
+
+// second takes a filter that may verify or sign, which is not known, for one that signs
+// where another has verified before it: those are often two instances of one.
+func (m *member) second(before []member) {
+	if m.sure || m.role&signs == 0 {
+		return
+	}
+	for _, b := range before {
+		if b.role&checksDKIM != 0 && b.role&signs == 0 {
+			m.role &^= checksDKIM
+		}
+	}
 }
 
 // remote tells what a milter at a socket is.
