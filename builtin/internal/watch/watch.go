@@ -28,26 +28,24 @@ type File[T any] struct {
 	seen   os.FileInfo // of what was read, or could not be
 	looked time.Time
 	told   string // what was logged last
+	busy   bool   // it is being read anew
 }
 
 // Get returns what the file holds. There is an error where it could never be read.
+// While somebody reads it anew, others have what it held before: nobody waits for
+// them, nor for a disk that does not answer.
 func (f *File[T]) Get() (T, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := f.now()
-	if since := now.Sub(f.looked); f.loaded && since >= 0 && since < Every {
+	if since := now.Sub(f.looked); f.loaded && (f.busy || since >= 0 && since < Every) {
 		return f.value, nil
 	}
 	f.looked = now
-	info, err := os.Stat(f.Path)
-	if err == nil && f.loaded && f.same(info) {
-		return f.value, nil
-	}
-	var value T
-	if err == nil {
-		value, err = f.Read(f.Path)
-	}
+	value, info, changed, err := f.look()
 	switch {
+	case !changed:
+		return f.value, nil
 	case err == nil:
 		if f.loaded {
 			f.log().Info(f.Who+": read anew", "file", f.Path)
@@ -65,6 +63,26 @@ func (f *File[T]) Get() (T, error) {
 	return f.value, nil
 }
 
+// look reads the file, unless it is the one that was seen. It is called with mu held,
+// which it gives away for that time.
+func (f *File[T]) look() (value T, info os.FileInfo, changed bool, err error) {
+	seen := f.seen
+	f.busy = f.loaded
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		f.busy = false
+	}()
+	if info, err = os.Stat(f.Path); err != nil {
+		return value, nil, true, err
+	}
+	if seen != nil && same(seen, info) {
+		return value, info, false, nil
+	}
+	value, err = f.Read(f.Path)
+	return value, info, true, err
+}
+
 func (f *File[T]) now() time.Time {
 	if f.Now == nil {
 		return time.Now()
@@ -79,7 +97,6 @@ func (f *File[T]) log() *slog.Logger {
 	return f.Log
 }
 
-func (f *File[T]) same(info os.FileInfo) bool {
-	return f.seen != nil && os.SameFile(f.seen, info) && f.seen.ModTime().Equal(info.ModTime()) &&
-		f.seen.Size() == info.Size() && f.seen.Mode() == info.Mode()
+func same(a, b os.FileInfo) bool {
+	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size() && a.Mode() == b.Mode()
 }
