@@ -156,6 +156,37 @@ func TestCheckInJSON(t *testing.T) {
 	}
 }
 
+// What doctor starts to connect as another user has no more rights than he: root's
+// socket is not his. Who cannot become another asks nobody.
+func TestDoctorAsksAsAnother(t *testing.T) {
+	dir := publicDir(t)
+	var f miltertest.Filter
+	path := filepath.Join(dir, "s")
+	if _, err := f.Start("unix", path); err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	root := os.Geteuid() == 0
+	for _, c := range []struct {
+		mode         os.FileMode
+		chroot, path string
+		wants        string
+	}{
+		{0o600, "", path, `"denied":true`},
+		{0o666, "", path, `"version":6`},
+		{0o600, dir, "/s", `"denied":true`},
+		{0o666, dir, "/s", `"version":6`},
+	} {
+		if err := os.Chmod(path, c.mode); err != nil {
+			t.Fatal(err)
+		}
+		status, stdout, stderr := end(t, askName, "--uid", "65534", "--groups", "65534", "--chroot", c.chroot, "unix:"+c.path)
+		if root != (status == exitOK) || root != strings.Contains(stdout, c.wants) || !root && stdout != "" {
+			t.Errorf("mode %v in %q: status %d\n%s%s", c.mode, c.chroot, status, stdout, stderr)
+		}
+	}
+}
+
 // The status of doctor says whether something is wrong.
 func TestDoctorsStatus(t *testing.T) {
 	dir := publicDir(t)

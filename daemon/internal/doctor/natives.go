@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -56,11 +57,14 @@ type NameServer struct {
 // asksDNS are the native children that ask name servers.
 var asksDNS = []string{"spf", "dkim-verify", "dmarc"}
 
+// asksInWhen are the words of a condition that ask them.
+var asksInWhen = regexp.MustCompile(`\b(dnsbl\(|spf\b|trusted\b)`)
+
 // NameServers are those that the milters of a configuration ask.
 func NameServers(c *config.Config) (all []NameServer) {
 	for i := range c.Milters {
 		m := &c.Milters[i]
-		if !m.Enabled.V || !slices.Contains(asksDNS, m.Use.V) && !strings.Contains(m.When.V, "dnsbl(") && !strings.Contains(m.When.V, "spf(") {
+		if !m.Enabled.V || !slices.Contains(asksDNS, m.Use.V) && !asksInWhen.MatchString(m.When.V) {
 			continue
 		}
 		addr, _ := netip.ParseAddrPort(option(m, "nameserver")) // zero where it is not set

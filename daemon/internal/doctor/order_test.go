@@ -48,3 +48,17 @@ func TestTwoInstancesOfDKIM(t *testing.T) {
 		}
 	}
 }
+
+// The name server of the system is asked where a child asks it, or a condition.
+func TestNameServersOfConditions(t *testing.T) {
+	t.Parallel()
+	for when, n := range map[string]int{"true": 0, "spf == 'pass'": 1, "!trusted && s25r": 1, "dnsbl('bl.example')": 1, "s25r": 0} {
+		c, err := config.Parse("f", []byte("[[milter]]\nname = \"a\"\nsocket = \"/a\"\nwhen = \""+when+"\"\n"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := NameServers(c); len(got) != n {
+			t.Errorf("%s: %v", when, got)
+		}
+	}
+}
