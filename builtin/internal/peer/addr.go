@@ -101,7 +101,7 @@ func parseInet(spec, rest string) (Addr, error) {
 	}
 	if ip, err := netip.ParseAddr(bare); err == nil && isHostName(ip.WithZone("").String()+ip.Zone()) {
 		bare = ip.String()
-	} else if bare != host || !isHostName(host) || isNumber(host[strings.LastIndexByte(host, '.')+1:]) {
+	} else if bare != host || !isHostName(host) || strings.Contains(host, ":") || isNumber(host[strings.LastIndexByte(host, '.')+1:]) {
 		return Addr{}, fmt.Errorf("%q is not the address of a server: %q is neither a host name nor an IP address; %s", spec, host, forms)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
