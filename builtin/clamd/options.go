@@ -1,11 +1,11 @@
 package clamd
 
 import (
-	"fmt"
 	"log/slog"
 	"regexp"
 	"time"
 
+	"github.com/milterkit/sdk/builtin/internal/action"
 	"github.com/milterkit/sdk/builtin/internal/peer"
 )
 
@@ -74,37 +74,27 @@ const maxSize = 2047 << 20
 // would be right.
 func (o Options) Validate() error {
 	if _, err := peer.ParseAll(o.Addresses); err != nil {
-		return optionError{"addresses", err.Error()}
+		return action.Errorf("addresses", "%w", err)
 	}
 	switch o.Oversize {
 	case "accept", "reject", "tempfail", "quarantine":
 	default:
-		return wrong("oversize", `%q is not what can become of a message; write "accept", "reject", "tempfail" or "quarantine"`, o.Oversize)
+		return action.Errorf("oversize", `%q is not what can become of a message; write "accept", "reject", "tempfail" or "quarantine"`, o.Oversize)
 	}
 	switch o.Infected {
 	case "reject", "discard", "quarantine", "header":
 	default:
-		return wrong("infected", `%q is not what can become of a message; write "reject", "discard", "quarantine" or "header"`, o.Infected)
+		return action.Errorf("infected", `%q is not what can become of a message; write "reject", "discard", "quarantine" or "header"`, o.Infected)
 	}
 	switch {
 	case o.Infected == "header" && !o.Headers:
-		return wrong("infected", `"header" marks a virus in the header, and headers = false leaves it unmarked; write "reject", "discard" or "quarantine", or headers = true`)
+		return action.Errorf("infected", `"header" marks a virus in the header, and headers = false leaves it unmarked; write "reject", "discard" or "quarantine", or headers = true`)
 	case wrongCode.MatchString(o.Text):
-		return wrong("text", `%q begins with a code that it will not have: the reply is "550 " and the text; write it as "5.7.1 Infected with %%v"`, o.Text)
+		return action.Errorf("text", `%q begins with a code that it will not have: the reply is "550 " and the text; write it as "5.7.1 Infected with %%v"`, o.Text)
 	case o.Timeout <= 0:
-		return wrong("timeout", `%s leaves clamd no time; write a time such as "2m"`, o.Timeout)
+		return action.Errorf("timeout", `%s leaves clamd no time; write a time such as "2m"`, o.Timeout)
 	case o.MaxSize < 1 || o.MaxSize > maxSize:
-		return wrong("max_size", `%d is not the size of a message; write one from 1 to "2047MiB", such as "25MiB"`, o.MaxSize)
+		return action.Errorf("max_size", `%d is not the size of a message; write one from 1 to "2047MiB", such as "25MiB"`, o.MaxSize)
 	}
 	return nil
 }
-
-// An optionError is what is wrong with one option.
-type optionError struct{ option, text string }
-
-func wrong(option, format string, args ...any) error {
-	return optionError{option, fmt.Sprintf(format, args...)}
-}
-
-func (e optionError) Error() string  { return e.option + ": " + e.text }
-func (e optionError) Option() string { return e.option }

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/milterkit/sdk/builtin/dns"
+	"github.com/milterkit/sdk/builtin/internal/action"
 	"github.com/milterkit/sdk/builtin/spf"
 	"github.com/milterkit/sdk/milterkit"
 )
@@ -59,7 +60,7 @@ func New(o Options) (milterkit.Child, error) {
 	}
 	store, err := o.Open()
 	if err != nil {
-		return nil, wrong("redis", "%w", err)
+		return nil, action.Errorf("redis", "%w", err)
 	}
 	allow, _ := o.allow()
 	g := &Greylist{options: o, allow: allow, only: lower(o.Recipients), except: lower(o.ExceptRecipients), trusted: lower(o.Trusted),

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/milterkit/sdk/builtin/internal/action"
 	"github.com/milterkit/sdk/milterkit"
 )
 
@@ -102,19 +103,6 @@ var Defaults = Options{
 	RedisPrefix: "greylist:",
 }
 
-type optionError struct {
-	option string
-	err    error
-}
-
-func (e *optionError) Error() string  { return e.option + ": " + e.err.Error() }
-func (e *optionError) Unwrap() error  { return e.err }
-func (e *optionError) Option() string { return e.option }
-
-func wrong(option, format string, args ...any) error {
-	return &optionError{option, fmt.Errorf(format, args...)}
-}
-
 // Validate says what is wrong with the options themselves.
 func (o Options) Validate() error {
 	var errs []error
@@ -123,30 +111,30 @@ func (o Options) Validate() error {
 		d      time.Duration
 	}{{"delay", o.Delay}, {"lifetime", o.Lifetime}} {
 		if d.d < time.Second {
-			errs = append(errs, wrong(d.option, `%v is too short; write at least "1s"`, d.d))
+			errs = append(errs, action.Errorf(d.option, `%v is too short; write at least "1s"`, d.d))
 		}
 	}
 	if o.RetryWindow <= o.Delay {
-		errs = append(errs, wrong("retry_window", "%v is over before the delay of %v is, so nothing would ever pass; write a longer one", o.RetryWindow, o.Delay))
+		errs = append(errs, action.Errorf("retry_window", "%v is over before the delay of %v is, so nothing would ever pass; write a longer one", o.RetryWindow, o.Delay))
 	}
 	if o.IPv4Prefix < 8 || o.IPv4Prefix > 32 {
-		errs = append(errs, wrong("ipv4_prefix", "%d is no length of a network; write 8 to 32", o.IPv4Prefix))
+		errs = append(errs, action.Errorf("ipv4_prefix", "%d is no length of a network; write 8 to 32", o.IPv4Prefix))
 	}
 	if o.IPv6Prefix < 16 || o.IPv6Prefix > 128 {
-		errs = append(errs, wrong("ipv6_prefix", "%d is no length of a network; write 16 to 128", o.IPv6Prefix))
+		errs = append(errs, action.Errorf("ipv6_prefix", "%d is no length of a network; write 16 to 128", o.IPv6Prefix))
 	}
 	if _, err := o.allow(); err != nil {
-		errs = append(errs, wrong("allow", "%w", err))
+		errs = append(errs, action.Errorf("allow", "%w", err))
 	}
 	for _, domain := range o.Trusted {
 		if !isDomain(strings.ToLower(domain)) {
-			errs = append(errs, wrong("trusted", `%q is not a domain; write one such as "example.org"`, domain))
+			errs = append(errs, action.Errorf("trusted", `%q is not a domain; write one such as "example.org"`, domain))
 		}
 	}
 	errs = append(errs, validRecipients("recipients", o.Recipients), validRecipients("except_recipients", o.ExceptRecipients))
 	if o.Redis != "" && o.Store == nil {
 		if s, err := NewRedis(o.Redis, o.RedisPrefix); err != nil {
-			errs = append(errs, wrong("redis", "%w", err))
+			errs = append(errs, action.Errorf("redis", "%w", err))
 		} else {
 			s.Close()
 		}
@@ -157,7 +145,7 @@ func (o Options) Validate() error {
 func validRecipients(option string, list []string) error {
 	for _, r := range list {
 		if strings.HasPrefix(r, "@") || !strings.Contains(r, "@") && !isDomain(strings.ToLower(r)) {
-			return wrong(option, `%q is neither an address nor a domain; write "bob@example.org" or "example.org"`, r)
+			return action.Errorf(option, `%q is neither an address nor a domain; write "bob@example.org" or "example.org"`, r)
 		}
 	}
 	return nil
@@ -168,7 +156,7 @@ func validRecipients(option string, list []string) error {
 func (o Options) ready() error {
 	if o.Store == nil && o.Redis == "" {
 		if err := usable(o.Database); err != nil {
-			return wrong("database", "%w", err)
+			return action.Errorf("database", "%w", err)
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/milterkit/sdk/builtin/internal/action"
 	"github.com/milterkit/sdk/milterkit"
 )
 
@@ -103,27 +104,17 @@ func New(o Options) (milterkit.Child, error) {
 
 func compileAll(o Options) ([]rule, error) {
 	if len(o.Rules) == 0 {
-		return nil, &optionError{"rule", errors.New("there is none; write one at least, with header and action")}
+		return nil, action.Errorf("rule", "there is none; write one at least, with header and action")
 	}
 	rules := make([]rule, len(o.Rules))
 	var errs []error
 	for i, r := range o.Rules {
 		made, option, err := compile(r)
 		if err != nil {
-			errs = append(errs, &optionError{fmt.Sprintf("rule[%d].%s", i+1, option), err})
+			errs = append(errs, action.Errorf(fmt.Sprintf("rule[%d].%s", i+1, option), "%w", err))
 		}
 		made.number = i + 1
 		rules[i] = made
 	}
 	return rules, errors.Join(errs...)
 }
-
-// An optionError is one about an option.
-type optionError struct {
-	option string
-	err    error
-}
-
-func (e *optionError) Error() string  { return e.option + ": " + e.err.Error() }
-func (e *optionError) Unwrap() error  { return e.err }
-func (e *optionError) Option() string { return e.option }

@@ -1,11 +1,11 @@
 package rspamd
 
 import (
-	"fmt"
 	"log/slog"
 	"strings"
 	"time"
 
+	"github.com/milterkit/sdk/builtin/internal/action"
 	"github.com/milterkit/sdk/builtin/internal/peer"
 )
 
@@ -44,25 +44,15 @@ var Defaults = Options{
 // string, which names the one.
 func (o Options) Validate() error {
 	if _, err := peer.ParseAll(o.Addresses); err != nil {
-		return optionError{"addresses", err.Error()}
+		return action.Errorf("addresses", "%w", err)
 	}
 	switch {
 	case o.Timeout < 0:
-		return optionErrorf("timeout", "%s is below zero; write a time such as \"60s\", or 0 for no limit of its own", o.Timeout)
+		return action.Errorf("timeout", "%s is below zero; write a time such as \"60s\", or 0 for no limit of its own", o.Timeout)
 	case o.MaxSize < 0:
-		return optionErrorf("max_size", "%d is below zero; write a size such as \"50MiB\", or 0 for no limit", o.MaxSize)
+		return action.Errorf("max_size", "%d is below zero; write a size such as \"50MiB\", or 0 for no limit", o.MaxSize)
 	case strings.ContainsFunc(o.Password, func(r rune) bool { return r < ' ' || r > '~' }):
-		return optionErrorf("password", "it has characters that are not ASCII, or do not print; choose another one")
+		return action.Errorf("password", "it has characters that are not ASCII, or do not print; choose another one")
 	}
 	return nil
 }
-
-// optionError says what is wrong with an option.
-type optionError struct{ option, text string }
-
-func optionErrorf(option, format string, args ...any) error {
-	return optionError{option, fmt.Sprintf(format, args...)}
-}
-
-func (e optionError) Error() string  { return e.option + ": " + e.text }
-func (e optionError) Option() string { return e.option }

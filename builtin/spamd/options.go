@@ -1,12 +1,12 @@
 package spamd
 
 import (
-	"fmt"
 	"log/slog"
 	"math"
 	"strings"
 	"time"
 
+	"github.com/milterkit/sdk/builtin/internal/action"
 	"github.com/milterkit/sdk/builtin/internal/peer"
 )
 
@@ -84,40 +84,30 @@ const maxText = 200 // bytes, of a text that an administrator writes
 // string, which names the one.
 func (o Options) Validate() error {
 	if _, err := peer.ParseAll(o.Addresses); err != nil {
-		return optionError{"addresses", err.Error()}
+		return action.Errorf("addresses", "%w", err)
 	}
 	switch {
 	case o.Timeout < 0:
-		return optionErrorf("timeout", "%s is below zero; write a time such as \"100s\", or 0 for no limit of its own", o.Timeout)
+		return action.Errorf("timeout", "%s is below zero; write a time such as \"100s\", or 0 for no limit of its own", o.Timeout)
 	case o.MaxSize < 0:
-		return optionErrorf("max_size", "%d is below zero; write a size such as \"512KiB\", or 0 for no limit", o.MaxSize)
+		return action.Errorf("max_size", "%d is below zero; write a size such as \"512KiB\", or 0 for no limit", o.MaxSize)
 	case o.RejectScore < 0 || math.IsNaN(o.RejectScore) || math.IsInf(o.RejectScore, 0):
-		return optionErrorf("reject_score", "%v refuses good mail; write a score such as 15, or 0 to refuse none", o.RejectScore)
+		return action.Errorf("reject_score", "%v refuses good mail; write a score such as 15, or 0 to refuse none", o.RejectScore)
 	case !isText(o.RejectText) || o.RejectText == "":
-		return optionErrorf("reject_text", "write one line of ASCII text of at most %d characters, such as %q", maxText, Defaults.RejectText)
+		return action.Errorf("reject_text", "write one line of ASCII text of at most %d characters, such as %q", maxText, Defaults.RejectText)
 	case o.Tag != tagAll && o.Tag != tagSpam && o.Tag != tagNone:
-		return optionErrorf("tag", "%q is none of \"all\", \"spam\" and \"none\"", o.Tag)
+		return action.Errorf("tag", "%q is none of \"all\", \"spam\" and \"none\"", o.Tag)
 	case !isText(o.Subject):
-		return optionErrorf("subject", "write one line of ASCII text of at most %d characters, such as \"[SPAM]\"", maxText)
+		return action.Errorf("subject", "write one line of ASCII text of at most %d characters, such as \"[SPAM]\"", maxText)
 	case o.User != "" && !isUser(o.User):
-		return optionErrorf("user", "%q is not the name of a user; write \"recipient\", \"local-part\", or a name of letters, digits and ._+@=-", o.User)
+		return action.Errorf("user", "%q is not the name of a user; write \"recipient\", \"local-part\", or a name of letters, digits and ._+@=-", o.User)
 	case o.DefaultUser != "" && !isUser(o.DefaultUser):
-		return optionErrorf("default_user", "%q is not the name of a user, which has letters, digits and ._+@=- only", o.DefaultUser)
+		return action.Errorf("default_user", "%q is not the name of a user, which has letters, digits and ._+@=- only", o.DefaultUser)
 	case o.DefaultUser != "" && o.User != userRecipient && o.User != userLocalPart:
-		return optionErrorf("default_user", "it has a meaning only where user is \"recipient\" or \"local-part\"")
+		return action.Errorf("default_user", "it has a meaning only where user is \"recipient\" or \"local-part\"")
 	}
 	return nil
 }
-
-// optionError says what is wrong with an option.
-type optionError struct{ option, text string }
-
-func optionErrorf(option, format string, args ...any) error {
-	return optionError{option, fmt.Sprintf(format, args...)}
-}
-
-func (e optionError) Error() string  { return e.option + ": " + e.text }
-func (e optionError) Option() string { return e.option }
 
 // isText reports whether s can stand in a header as it is, and in a reply.
 func isText(s string) bool {
