@@ -27,22 +27,18 @@ type Child interface {
 // bytes of a message until Reset, but for those given to Body while the message still
 // arrives.
 type Hooks struct {
-	// Connect is asked when the client has connected. Reject and TempFail
-	// refuse the whole session, Accept ends the child's part in it. Discard
-	// has no meaning here and counts as Continue.
+	// Connect is asked when the client has connected. Reject and TempFail refuse the whole session, Accept
+	// ends the child's part in it. Discard has no meaning here and counts as Continue.
 	Connect func(ctx context.Context, s *Session) Verdict
 
-	// Helo is asked at each HELO or EHLO. Its verdicts mean what they mean
-	// at Connect.
+	// Helo is asked at each HELO or EHLO. Its verdicts mean what they mean at Connect.
 	Helo func(ctx context.Context, s *Session) Verdict
 
-	// Mail is asked about the sender. From here on, Accept ends the child's
-	// part in this message only.
+	// Mail is asked about the sender. From here on, Accept ends the child's part in this message only.
 	Mail func(ctx context.Context, e *Envelope) Verdict
 
-	// Rcpt is asked about one recipient. Reject and TempFail refuse that
-	// recipient alone; e.Recipients holds those of this message taken before it,
-	// and at Data those taken in the end.
+	// Rcpt is asked about one recipient. Reject and TempFail refuse that recipient alone; e.Recipients holds
+	// those of this message taken before it, and at Data those taken in the end.
 	Rcpt func(ctx context.Context, e *Envelope, to Address) Verdict
 
 	// RefusedRcpt is told of a recipient that the MTA itself has refused.
@@ -56,42 +52,35 @@ type Hooks struct {
 	// header as the children before it left it.
 	Header func(ctx context.Context, m *Message) Verdict
 
-	// Body is given the body piece by piece, in order. It is for a child that
-	// reads the body once; for such a child m.Body is empty in Message, so
-	// that nothing is kept for it. A piece is cut anywhere, also within CRLF, and
-	// stays for the call, or, where m.Complete, until Reset.
+	// Body is given the body piece by piece, in order. It is for a child that reads the body once; for such a
+	// child m.Body is empty in Message, so that nothing is kept for it. A piece is cut anywhere, also within
+	// CRLF, and stays for the call, or, where m.Complete, until Reset.
 	Body func(ctx context.Context, m *Message, piece []byte) Verdict
 
-	// Message is called when the whole message has arrived. It sees the
-	// message as the children before it left it, and is the only hook that
-	// can change it: e counts if the verdict is Continue or Accept.
+	// Message is called when the whole message has arrived. It sees the message as the children before it left
+	// it, and is the only hook that can change it: e counts if the verdict is Continue or Accept.
 	Message func(ctx context.Context, m *Message, e *Edits) Verdict
 
-	// Unknown is asked about a command that the MTA does not know, or does
-	// not have. line is what the client sent; Postfix before 3.9.1 gives
-	// only its first word.
+	// Unknown is asked about a command that the MTA does not know, or does not have. line is what the client
+	// sent; Postfix before 3.9.1 gives only its first word.
 	Unknown func(ctx context.Context, s *Session, line string) Verdict
 
-	// Reset is called after each message that the child was told of, however
-	// it ended: taken, refused, aborted by the client, or lost with the
-	// connection. It must return soon: the MTA may be waiting already for the
+	// Reset is called after each message that the child was told of, however it ended: taken, refused, aborted
+	// by the client, or lost with the connection. It must return soon: the MTA may be waiting already for the
 	// answer to what it said next.
 	Reset func()
 
 	// Close is called once, when the session ends. It must return soon too.
 	Close func()
 
-	// Prompt promises that the hooks, and the Child's Hooks method, return soon
-	// after their ctx is done, whatever happens: that they wait for nothing else
-	// than what ends then. They may be called on the goroutine that calls the
-	// Walk, which saves waking two threads for each. Who does not keep the promise
-	// holds up the session, and no timeout ends that; who calls runtime.Goexit
-	// ends it.
+	// Prompt promises that the hooks, and the Child's Hooks method, return soon after their ctx is done,
+	// whatever happens: that they wait for nothing else than what ends then. They may be called on the
+	// goroutine that calls the Walk, which saves waking two threads for each. Who does not keep the promise
+	// holds up the session, and no timeout ends that; who calls runtime.Goexit ends it.
 	Prompt bool
 
-	// Macros names the macros that the child would like to have at a stage,
-	// besides those that MTAs send unasked. Names stand as the MTA spells
-	// them: "i", "{auth_authen}".
+	// Macros names the macros that the child would like to have at a stage, besides those that MTAs send
+	// unasked. Names stand as the MTA spells them: "i", "{auth_authen}".
 	Macros map[Stage][]string
 }
 

@@ -15,11 +15,10 @@ type Condition struct {
 	Name string // for logs
 	At   Stage  // StageConnect, StageHelo, StageMail or StageRcpt
 
-	// Holds is the test. It has the slot's CommandTimeout, and one that panics or
-	// takes longer is a failure of the child, so DefaultAction decides. At connect and helo the envelope has only its
-	// Session. At rcpt it is asked for each recipient, and the child is shown
-	// only those for which it holds; to is the zero Address before. The child
-	// is asked about the content if one of these was taken by all children.
+	// Holds is the test. It has the slot's CommandTimeout, and one that panics or takes longer is a failure of
+	// the child, so DefaultAction decides. At connect and helo the envelope has only its Session. At rcpt it
+	// is asked for each recipient, and the child is shown only those for which it holds; to is the zero
+	// Address before. The child is asked about the content if one of these was taken by all children.
 	// e.Recipients are those of them that were taken before.
 	Holds func(ctx context.Context, e *Envelope, to Address) bool
 

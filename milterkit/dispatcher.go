@@ -13,22 +13,18 @@ import (
 // drive one itself, with [Dispatcher.Walk]. Its fields must not change once a
 // session has begun.
 type Dispatcher struct {
-	// StageTimeout bounds all children together at one stage up to data,
-	// catching up with what a late child missed included. Zero:
-	// DefaultStageTimeout. Behind Sendmail it is 8 s at most.
+	// StageTimeout bounds all children together at one stage up to data, catching up with what a late child
+	// missed included. Zero: DefaultStageTimeout. Behind Sendmail it is 8 s at most.
 	StageTimeout time.Duration
 
-	// MessageTimeout bounds all children together on the content of one
-	// message. Zero: DefaultMessageTimeout.
+	// MessageTimeout bounds all children together on the content of one message. Zero: DefaultMessageTimeout.
 	MessageTimeout time.Duration
 
-	// MaxGivenUp bounds how many hooks of one child, of all sessions, may
-	// have been given up and still not have returned; beyond it the child is
-	// taken to be down. Zero: DefaultMaxGivenUp.
+	// MaxGivenUp bounds how many hooks of one child, of all sessions, may have been given up and still not
+	// have returned; beyond it the child is taken to be down. Zero: DefaultMaxGivenUp.
 	MaxGivenUp int
 
-	// Logger is told of each message and of each failure of a child.
-	// Nil: slog.Default().
+	// Logger is told of each message and of each failure of a child. Nil: slog.Default().
 	Logger *slog.Logger
 
 	// OnReport, where it is set, is called after each message, for metrics and

@@ -58,9 +58,8 @@ func (o Op) Action() Actions {
 type Edit struct {
 	Op Op
 
-	// Index is a position for OpInsertHeader: 0 is the top, above the MTA's
-	// own Received field, which counts. For OpChangeHeader and
-	// OpDeleteHeader it says which field of that name, from 1 (0 is 1).
+	// Index is a position for OpInsertHeader: 0 is the top, above the MTA's own Received field, which counts.
+	// For OpChangeHeader and OpDeleteHeader it says which field of that name, from 1 (0 is 1).
 	Index int
 
 	Name  string      // of a header field; the address of a sender or recipient

@@ -16,9 +16,8 @@ type Outcome struct {
 	// Verdict is Continue, Discard or a refusal.
 	Verdict Verdict
 
-	// Edits turn the message as the MTA has it into the message as the
-	// children left it, if they are made one after the other: the sender, the
-	// recipients, fields of the header from the last to the first, new
+	// Edits turn the message as the MTA has it into the message as the children left it, if they are made one
+	// after the other: the sender, the recipients, fields of the header from the last to the first, new
 	// fields, quarantine, the body.
 	Edits []Edit
 

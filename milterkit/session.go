@@ -136,9 +136,8 @@ type Envelope struct {
 	*Session
 	Sender Address
 
-	// Recipients are those taken so far: by the MTA, by every child, and,
-	// where the child's slot has a condition on recipients, by that. Its
-	// elements are not to be changed.
+	// Recipients are those taken so far: by the MTA, by every child, and, where the child's slot has a
+	// condition on recipients, by that. Its elements are not to be changed.
 	Recipients []Address
 }
 

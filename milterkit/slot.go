@@ -10,25 +10,22 @@ type Slot struct {
 	// When says whether the child takes part. The zero Condition always holds.
 	When Condition
 
-	// CommandTimeout bounds one hook up to Data, and Unknown. Zero:
-	// DefaultCommandTimeout. (Reset and Close have a second, for all children
-	// together.)
+	// CommandTimeout bounds one hook up to Data, and Unknown. Zero: DefaultCommandTimeout. (Reset and Close
+	// have a second, for all children together.)
 	CommandTimeout time.Duration
 
 	// ContentTimeout bounds each of the hooks Header, Body and Message; a
 	// call of [Progress] starts it anew. Zero: DefaultContentTimeout.
 	ContentTimeout time.Duration
 
-	// DefaultAction is what becomes of the message when the child fails,
-	// panics or takes too long.
+	// DefaultAction is what becomes of the message when the child fails, panics or takes too long.
 	DefaultAction DefaultAction
 
 	// Shadow has the child run and be logged, and change nothing.
 	Shadow bool
 
-	// Together has the child's Header, Body and Message run at the same time
-	// as those of the slot before. Both see the same message. The outcome is
-	// as if they had run in order on that message.
+	// Together has the child's Header, Body and Message run at the same time as those of the slot before. Both
+	// see the same message. The outcome is as if they had run in order on that message.
 	Together bool
 }
 
