@@ -144,7 +144,7 @@ func TestTheManualKnowsScenarios(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := regexp.MustCompile("(?s)```toml\n(.*?)```").FindSubmatch(text)
+	m := regexp.MustCompile("(?s)```toml scenario\n(.*?)```").FindSubmatch(text)
 	if m == nil {
 		t.Fatal("there is no scenario in it")
 	}

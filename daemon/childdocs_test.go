@@ -2,12 +2,10 @@ package daemon
 
 import (
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/milterkit/sdk/daemon/internal/config"
 	"github.com/milterkit/sdk/internal/tomlfile"
 )
 
@@ -43,29 +41,6 @@ func TestPagesHaveTheOptions(t *testing.T) {
 				if literal := tomlfile.Literal(value); literal != `""` && !strings.Contains(row, "`"+literal+"`") {
 					t.Errorf("docs/children/%s.md: the default of %s is %s: %s", name, set.Option, literal, row)
 				}
-			}
-		}
-	}
-}
-
-// What the pages show of a configuration file can be read.
-func TestExamplesOfPagesAreGood(t *testing.T) {
-	known := config.Natives{}
-	for name, n := range builtinNatives(t) {
-		known[name] = n.schema
-	}
-	pages, err := filepath.Glob("../docs/children/*.md")
-	if err != nil || len(pages) == 0 {
-		t.Fatal(pages, err)
-	}
-	for _, page := range pages {
-		text, err := os.ReadFile(page)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range regexp.MustCompile("(?s)```toml\n(.*?)```").FindAllSubmatch(text, -1) {
-			if _, err := config.Parse(filepath.Base(page), m[1], known); err != nil {
-				t.Errorf("%s:\n%s%v", page, m[1], err)
 			}
 		}
 	}

@@ -258,32 +258,6 @@ func TestCheckTellsOfTheGreylistsFolder(t *testing.T) {
 	}
 }
 
-// The examples in the pages on greylisting and S25R are good ones.
-func TestGreylistPagesHaveGoodExamples(t *testing.T) {
-	count := 0
-	for _, page := range []string{"greylist", "s25r"} {
-		text, err := os.ReadFile("../docs/children/" + page + ".md")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range regexp.MustCompile("(?s)```toml\n(.*?)```").FindAllSubmatch(text, -1) {
-			count++
-			example := string(e[1])
-			if strings.Contains(example, "database =") {
-				example = regexp.MustCompile(`database += .*`).ReplaceAllString(example, `database = "DIR/greylist.db"`)
-			} else if !strings.Contains(example, "redis ") {
-				example += "[milter.options]\ndatabase = \"DIR/greylist.db\"\n"
-			}
-			if status, _, stderr := end(t, "check", "--config", configFile(t, publicDir(t), example)); status != exitOK {
-				t.Errorf("%s: status %d\n%s%s", page, status, stderr, e[1])
-			}
-		}
-	}
-	if count < 3 {
-		t.Errorf("there are %d examples", count)
-	}
-}
-
 // The page lists the options that there are.
 func TestGreylistOptionsAreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../docs/children/greylist.md")

@@ -3,9 +3,7 @@ package daemon
 import (
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -122,24 +120,6 @@ func TestMacrosOfConditionsOfMacrosAreAskedFor(t *testing.T) {
 	if !slices.Contains(h.Macros[milterkit.StageConnect], "{daemon_addr}") || !slices.Contains(h.Macros[milterkit.StageRcpt], "{client_rate}") {
 		t.Errorf("asked for are %v", h.Macros)
 	}
-}
-
-// The macros in the documentation are good ones.
-func TestDocumentedMacrosAreGood(t *testing.T) {
-	t.Parallel()
-	text, err := os.ReadFile("../docs/configuration.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	list := filepath.Join(t.TempDir(), "list")
-	if err := os.WriteFile(list, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	block := regexp.MustCompile(`(?m)^ {4}\[milter\.macros\]\n(?: {4}.*\n)+`).FindString(string(text))
-	if strings.Count(block, "\n") < 3 {
-		t.Fatalf("the documentation has %q", block)
-	}
-	mustBuild(t, "[[milter]]\nname = \"a\"\nsocket = \"/a\"\n"+strings.ReplaceAll(block, "/etc/milterkit/trusted", list))
 }
 
 // A shadow with a share takes part in that share of the sessions, whichever they are,

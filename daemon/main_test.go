@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 				panic(err)
 			}
 		}
-		os.Exit(run("milterkit", []Native{reader}, os.Args[1:], os.Stdout, os.Stderr))
+		os.Exit(run("milterkit", []Native{reader, maxRcpt}, os.Args[1:], os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
 }

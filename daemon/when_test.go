@@ -2,11 +2,8 @@ package daemon
 
 import (
 	"context"
-	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -164,32 +161,6 @@ func TestCheckTellsOfConditions(t *testing.T) {
 	for _, command := range []string{"check", "serve", "show-config"} {
 		if status, _, stderr := end(t, command, "-c", file); status != exitConfig || stderr != want {
 			t.Errorf("%s: status %d\n%s\nwant\n%s", command, status, stderr, want)
-		}
-	}
-}
-
-// The conditions in the documentation are good ones.
-func TestDocumentedConditionsAreGood(t *testing.T) {
-	var examples [][][]byte
-	for _, page := range []string{"configuration", "from-milter-manager"} {
-		text, err := os.ReadFile("../docs/" + page + ".md")
-		if err != nil {
-			t.Fatal(err)
-		}
-		found := regexp.MustCompile(`(?m)^ {4}(when = .*)$`).FindAllSubmatch(text, -1)
-		if len(found) == 0 {
-			t.Fatal("there is none")
-		}
-		examples = append(examples, found...)
-	}
-	list := filepath.Join(t.TempDir(), "list")
-	if err := os.WriteFile(list, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range examples {
-		e[1] = regexp.MustCompile(`"/etc/milterkit/[a-z]+"`).ReplaceAll(e[1], []byte(strconv.Quote(list)))
-		if _, err := config.Parse("docs", append([]byte("[[milter]]\nname = \"a\"\nsocket = \"/a\"\n"), e[1]...), nil); err != nil {
-			t.Errorf("%s: %v", e[1], err)
 		}
 	}
 }
