@@ -56,7 +56,8 @@ type daemon struct {
 	config    *config.Config
 	log       *slog.Logger
 	listeners []*listen.Listener
-	status    *statusServer // nil: off
+	status    *statusServer
+	statusAt  []*listen.Listener // where it is to be had
 	server    *milterkit.Server
 	probes    []probe
 	notes     []string // to be logged once it runs
@@ -74,6 +75,7 @@ func prepare(all natives, file string, stderr io.Writer) (*daemon, error) {
 		return nil, all.alsoChildren(c, err)
 	}
 	d := &daemon{natives: all, config: c, log: newLogger(c.Server.Log.V, stderr)}
+	d.status = newStatusServer(d.log)
 	slog.SetDefault(d.log) // that of native children
 	if err = d.prepare(in); err != nil {
 		d.close()
@@ -102,12 +104,8 @@ func (d *daemon) prepare(in *listen.Inherited) error {
 	if d.listeners, err = listen.Open(c.Server.Listen.V, owner, in); err != nil {
 		return err
 	}
-	if c.Server.Status.V != (config.Socket{}) {
-		lns, err := listen.Open([]config.Socket{c.Server.Status.V}, owner, in)
-		if err != nil {
-			return fmt.Errorf("status: %w", err)
-		}
-		d.status = newStatusServer(lns[0], d.log)
+	if d.statusAt, err = listen.Open(c.Server.Status.V, owner, in); err != nil {
+		return fmt.Errorf("status: %w", err)
 	}
 	for _, name := range in.Rest() {
 		d.log.Warn("systemd has passed a socket that listen does not name", "socket", "systemd:"+name)
@@ -146,10 +144,7 @@ func (d *daemon) drop(a *account) error {
 
 // close undoes what prepare did, as far as it got.
 func (d *daemon) close() {
-	if d.status != nil {
-		d.status.ln.Close()
-	}
-	for _, ln := range d.listeners {
+	for _, ln := range append(d.statusAt, d.listeners...) {
 		if err := ln.Close(); err != nil && !errors.Is(err, os.ErrPermission) {
 			// The directory is often not ours after root's rights are
 			// given up; the next start replaces the socket.
@@ -192,7 +187,7 @@ func (d *daemon) run(signals <-chan os.Signal) error {
 	case <-probed:
 	case <-time.After(probeFirst):
 	}
-	failed := make(chan error, len(d.listeners)+1)
+	failed := make(chan error, len(d.listeners)+len(d.statusAt))
 	for _, ln := range d.listeners {
 		work.Go(func() {
 			if err := d.server.Serve(ln); !errors.Is(err, milterkit.ErrServerClosed) {
@@ -200,12 +195,12 @@ func (d *daemon) run(signals <-chan os.Signal) error {
 			}
 		})
 	}
-	if d.status != nil {
-		d.status.ready.Store(true)
-		defer d.status.close()
+	d.status.ready.Store(true)
+	defer d.status.close()
+	for _, ln := range d.statusAt {
 		work.Go(func() {
-			if err := d.status.serve(); err != nil {
-				failed <- fmt.Errorf("status: %w", err)
+			if err := d.status.serve(ln); err != nil {
+				failed <- fmt.Errorf("status: %s: %w", ln.Socket, err)
 			}
 		})
 	}
@@ -235,9 +230,7 @@ func (d *daemon) run(signals <-chan os.Signal) error {
 // stop lets messages under way end for as long as shutdown_timeout, or until
 // the next signal.
 func (d *daemon) stop(signals <-chan os.Signal) {
-	if d.status != nil {
-		d.status.ready.Store(false)
-	}
+	d.status.ready.Store(false)
 	d.tell("STOPPING=1")
 	ctx, cancel := context.WithTimeout(context.Background(), d.config.Server.ShutdownTimeout.V)
 	defer cancel()

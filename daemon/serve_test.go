@@ -315,7 +315,7 @@ func TestServeTakesTheSocketsOfSystemd(t *testing.T) {
 
 func TestStatus(t *testing.T) {
 	dir := publicDir(t)
-	file := configFile(t, dir, "status = \"unix:DIR/status\"\n")
+	file := configFile(t, dir, "status = [\"unix:DIR/status\", \"unix:DIR/status2\"]\n")
 	r := begin(t, program("serve", "--config", file))
 	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(dir, "status"))
@@ -335,13 +335,15 @@ func TestStatus(t *testing.T) {
 	}
 	client.CloseIdleConnections()
 	r.stop(t)
-	if _, err := os.Lstat(filepath.Join(dir, "status")); err == nil {
-		t.Error("the status socket is left")
+	for _, name := range []string{"status", "status2"} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			t.Errorf("%s is left", name)
+		}
 	}
 }
 
 func TestNotReadyIsSaidWhileAlive(t *testing.T) {
-	s := newStatusServer(nil, slog.New(slog.DiscardHandler))
+	s := newStatusServer(slog.New(slog.DiscardHandler))
 	for _, c := range []struct {
 		path  string
 		ready bool
@@ -353,7 +355,7 @@ func TestNotReadyIsSaidWhileAlive(t *testing.T) {
 	} {
 		s.ready.Store(c.ready)
 		w := httptest.NewRecorder()
-		s.http.Handler.ServeHTTP(w, httptest.NewRequest("GET", c.path, nil))
+		s.mux.ServeHTTP(w, httptest.NewRequest("GET", c.path, nil))
 		if w.Code != c.want || w.Body.String() != c.body {
 			t.Errorf("%s: %d %q", c.path, w.Code, w.Body)
 		}

@@ -1,19 +1,20 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
-
-	"github.com/milterkit/sdk/daemon/internal/listen"
 )
 
-// A statusServer tells over HTTP how the daemon is.
+// A statusServer tells over HTTP how the daemon is. It serves any number of
+// addresses, all of them the same.
 type statusServer struct {
 	http  http.Server
-	ln    *listen.Listener
+	mux   *http.ServeMux
 	ready atomic.Bool
 }
 
@@ -21,19 +22,14 @@ type statusServer struct {
 // needs longer.
 const statusPatience = 5 * time.Second
 
-func newStatusServer(ln *listen.Listener, log *slog.Logger) *statusServer {
-	s := &statusServer{ln: ln}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if s.ready.Load() {
-			say(w, http.StatusOK, "ok")
-			return
-		}
-		say(w, http.StatusServiceUnavailable, "not ready")
-	})
+// connKey is the key of the connection in the context of a request.
+type connKey struct{}
+
+func newStatusServer(log *slog.Logger) *statusServer {
+	s := &statusServer{mux: http.NewServeMux()}
 	s.http = http.Server{
-		Handler:           mux,
+		Handler:           s.mux,
+		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 		ReadHeaderTimeout: statusPatience,
 		ReadTimeout:       statusPatience,
 		WriteTimeout:      statusPatience,
@@ -41,7 +37,36 @@ func newStatusServer(ln *listen.Listener, log *slog.Logger) *statusServer {
 		MaxHeaderBytes:    8 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
+	s.handle("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
+	s.handle("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if s.ready.Load() {
+			say(w, http.StatusOK, "ok")
+			return
+		}
+		say(w, http.StatusServiceUnavailable, "not ready")
+	})
 	return s
+}
+
+// handle adds what everybody who can connect may ask for. The pattern is one of
+// http.ServeMux, such as "GET /metrics".
+func (s *statusServer) handle(pattern string, h http.HandlerFunc) { s.mux.HandleFunc(pattern, h) }
+
+// handleCommand adds what changes something, such as "POST /reload": it is taken from
+// those only who may do that, and may take its time.
+func (s *statusServer) handleCommand(pattern string, h http.HandlerFunc) {
+	s.handle(pattern, func(w http.ResponseWriter, r *http.Request) {
+		conn, _ := r.Context().Value(connKey{}).(net.Conn)
+		if err := mayCommand(conn); err != nil {
+			say(w, http.StatusForbidden, err.Error())
+			return
+		}
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil {
+			say(w, http.StatusInternalServerError, err.Error())
+			return
+		}
+		h(w, r)
+	})
 }
 
 func say(w http.ResponseWriter, status int, word string) {
@@ -51,12 +76,13 @@ func say(w http.ResponseWriter, status int, word string) {
 	w.Write([]byte(word + "\n"))
 }
 
-// serve answers until close.
-func (s *statusServer) serve() error {
-	if err := s.http.Serve(s.ln); !errors.Is(err, http.ErrServerClosed) {
-		return err
+// serve answers at one address until close, or until ln is closed.
+func (s *statusServer) serve(ln net.Listener) error {
+	err := s.http.Serve(ln)
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 func (s *statusServer) close() error { return s.http.Close() }

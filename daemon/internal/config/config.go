@@ -38,9 +38,10 @@ type Server struct {
 	StageTimeout    Value[time.Duration]
 	MessageTimeout  Value[time.Duration]
 	ShutdownTimeout Value[time.Duration]
-	Log             Value[string] // "stderr" or "syslog"
-	Status          Value[Socket] // the zero Socket: off
-	Detect          Value[bool]   // the milters of this machine are added
+	DrainTimeout    Value[time.Duration] // of sessions that a reload or a restart has left behind
+	Log             Value[string]        // "stderr" or "syslog"
+	Status          Value[[]Socket]      // none: off
+	Detect          Value[bool]          // the milters of this machine are added
 }
 
 // Milter is one section [[milter]]. Either Use or Socket is set.
@@ -156,6 +157,7 @@ func defaultServer() Server {
 		StageTimeout:    Value[time.Duration]{V: milterkit.DefaultStageTimeout},
 		MessageTimeout:  Value[time.Duration]{V: milterkit.DefaultMessageTimeout},
 		ShutdownTimeout: Value[time.Duration]{V: 5 * time.Second},
+		DrainTimeout:    Value[time.Duration]{V: 10 * time.Minute},
 		Log:             Value[string]{V: "stderr"},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +72,9 @@ var wrongFiles = []struct{ rule, file, want string }{
 	{"milterkit does not ask itself", "[server]\nlisten=[\"inet:1@127.0.0.1\"]\n[[milter]]\nname=\"a\"\nsocket=\"inet:127.0.0.1:1\"\n",
 		`5:1: socket: milterkit itself listens on inet:1@127.0.0.1: it would ask itself`},
 	{"the status page is not a milter socket", "[server]\nlisten=[\"inet:1@127.0.0.1\"]\nstatus=\":1\"\n", `3:1: status: inet:1@127.0.0.1 is in listen already`},
+	{"each address of the status is looked at", "[server]\nstatus=[\":1\", \"inet:1@127.0.0.1\", \"\", 1]\n",
+		"2:15: status: inet:1@127.0.0.1 is in the list twice\n2:35: status: an empty text is no address\n" +
+			`2:39: status: this is a whole number; write text in quotes, such as "127.0.0.1:8891"`},
 	{"a status has a port", "[server]\nstatus=\"localhost\"\n",
 		`2:8: status: "localhost" is not a socket; write unix:/PATH, inet:PORT@HOST, inet:HOST:PORT or inet6:PORT@[ADDRESS]; for the status page also "127.0.0.1:8891" will do`},
 
@@ -185,7 +189,8 @@ stage_timeout = "1s"
 message_timeout = "1h"
 shutdown_timeout = "1.5s"
 log = "syslog"
-status = "[::1]:8891"
+drain_timeout = "1m"
+status = ["[::1]:8891", "unix:/s"]
 detect = true
 
 [[milter]]
@@ -221,7 +226,7 @@ x = "1"
 	}
 	s := c.Server
 	if s.SocketMode.V != fs.FileMode(0o600) || s.MaxMemory.V != 10e6 || s.MaxHeader.V != 65536 ||
-		s.ShutdownTimeout.V != 1500*time.Millisecond || s.Status.V != (Socket{Network: "tcp", Addr: "[::1]:8891"}) || len(s.Listen.V) != 3 {
+		s.ShutdownTimeout.V != 1500*time.Millisecond || !slices.Equal(s.Status.V, []Socket{{Network: "tcp", Addr: "[::1]:8891"}, {Network: "unix", Addr: "/s"}}) || s.DrainTimeout.V != time.Minute || len(s.Listen.V) != 3 {
 		t.Errorf("got %+v", s)
 	}
 	m := c.Milters[1]
@@ -234,7 +239,7 @@ x = "1"
 	if m.ShadowShare.V != 0.1 || !m.SendmailMacros.V {
 		t.Errorf("got %+v", m)
 	}
-	if got := m.Name.From.String(); got != "f:23" {
+	if got := m.Name.From.String(); got != "f:24" {
 		t.Errorf("name is from %s", got)
 	}
 	if len(c.Enabled()) != 1 {
@@ -282,8 +287,9 @@ max_header       = "1MiB"                                  # default
 stage_timeout    = "25s"                                   # default
 message_timeout  = "4m50s"                                 # default
 shutdown_timeout = "5s"                                    # default
+drain_timeout    = "10m"                                   # default
 log              = "stderr"                                # default
-status           = ""                                      # default
+status           = []                                      # default
 detect           = false                                   # default
 `
 	if got := string(c.TOML()); got != want {

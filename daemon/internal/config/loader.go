@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -14,7 +13,6 @@ import (
 	"github.com/milterkit/sdk/daemon/internal/options"
 	"github.com/milterkit/sdk/daemon/internal/when"
 	"github.com/milterkit/sdk/internal/nearest"
-	"github.com/milterkit/sdk/internal/socket"
 	"github.com/milterkit/sdk/internal/tomlfile"
 	"github.com/milterkit/sdk/milterkit"
 )
@@ -68,8 +66,9 @@ func (l *loader) serverKeys(s *Server) []key {
 		{"stage_timeout", into(l, &s.StageTimeout, duration)},
 		{"message_timeout", into(l, &s.MessageTimeout, duration)},
 		{"shutdown_timeout", into(l, &s.ShutdownTimeout, duration)},
+		{"drain_timeout", into(l, &s.DrainTimeout, duration)},
 		{"log", into(l, &s.Log, tomlfile.Text("stderr", parseOneOf("stderr", "syslog")))},
-		{"status", into(l, &s.Status, tomlfile.Text("127.0.0.1:8891", parseStatus))},
+		{"status", into(l, &s.Status, l.readStatus)},
 		{"detect", into(l, &s.Detect, tomlfile.Bool)},
 	}
 }
@@ -301,37 +300,16 @@ func (l *loader) checkMilters() {
 			l.fault(m.Socket.From, fmt.Sprintf("socket: milterkit itself listens on %s: it would ask itself", m.Socket.V))
 		}
 	}
-	if s := &l.config.Server; s.Status.V != (Socket{}) && slices.Contains(s.Listen.V, s.Status.V) {
-		l.fault(s.Status.From, fmt.Sprintf("status: %s is in listen already", s.Status.V))
+	server := &l.config.Server
+	for _, s := range server.Status.V {
+		if slices.Contains(server.Listen.V, s) {
+			l.fault(server.Status.From, fmt.Sprintf("status: %s is in listen already", s))
+		}
 	}
 }
 
 func (l *loader) fault(o Origin, message string) {
 	l.report(tomlfile.Place{Line: o.Line, Column: o.Column}, message)
-}
-
-// readListen takes a list of sockets, or one.
-func (l *loader) readListen(v *tomlfile.Value) ([]Socket, error) {
-	const example = `write a list, such as ["unix:/run/milterkit/milterkit.sock"]`
-	if v.Kind != tomlfile.IsArray {
-		return nil, fmt.Errorf("this is %s; %s", v.Kind, example)
-	}
-	if len(v.Items) == 0 {
-		return nil, fmt.Errorf("the list is empty, so no MTA could connect; %s", example)
-	}
-	var sockets []Socket
-	for _, item := range v.Items {
-		s, err := tomlfile.Text("unix:/run/milterkit/milterkit.sock", ParseSocket)(item)
-		if err == nil && slices.Contains(sockets, s) {
-			err = fmt.Errorf("%s is in the list twice", s)
-		}
-		if err != nil {
-			l.report(item.At, "listen: "+err.Error())
-			continue
-		}
-		sockets = append(sockets, s)
-	}
-	return sockets, nil
 }
 
 func readMaxSessions(v *tomlfile.Value) (int, error) {
@@ -343,37 +321,6 @@ func readMaxSessions(v *tomlfile.Value) (int, error) {
 		return 0, fmt.Errorf("%s is no number of sessions; write one such as 500, or 0 for no limit", v.Text)
 	}
 	return int(n), nil
-}
-
-func parseChildSocket(spec string) (Socket, error) {
-	s, err := ParseSocket(spec)
-	if err == nil && s.Network == "systemd" {
-		return Socket{}, errors.New("systemd: is for listen; a milter is found at unix:/PATH or inet:PORT@HOST")
-	}
-	return s, err
-}
-
-// parseStatus reads HOST:PORT, or a socket.
-func parseStatus(spec string) (Socket, error) {
-	if spec == "" {
-		return Socket{}, nil
-	}
-	host, port, err := net.SplitHostPort(spec)
-	scheme, _, _ := strings.Cut(spec, ":")
-	if err != nil || socket.IsScheme(scheme) {
-		s, err := ParseSocket(spec)
-		if err != nil {
-			return Socket{}, fmt.Errorf(`%w; for the status page also "127.0.0.1:8891" will do`, err)
-		}
-		return s, nil
-	}
-	if host == "" {
-		return ParseSocket("inet:" + port)
-	}
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	return ParseSocket("inet:" + host + ":" + port)
 }
 
 // insteadOf are the native children that milterkit has, by what they take the place of.

@@ -23,12 +23,8 @@ type setting struct {
 type section []setting
 
 func (s *Server) settings() section {
-	listen := make([]string, len(s.Listen.V))
-	for i, socket := range s.Listen.V {
-		listen[i] = socket.String()
-	}
 	return section{
-		{"listen", listen, s.Listen.From},
+		{"listen", texts(s.Listen.V), s.Listen.From},
 		{"socket_mode", formatMode(s.SocketMode.V), s.SocketMode.From},
 		{"socket_group", s.SocketGroup.V, s.SocketGroup.From},
 		{"user", s.User.V, s.User.From},
@@ -39,10 +35,19 @@ func (s *Server) settings() section {
 		duration("stage_timeout", s.StageTimeout),
 		duration("message_timeout", s.MessageTimeout),
 		duration("shutdown_timeout", s.ShutdownTimeout),
+		duration("drain_timeout", s.DrainTimeout),
 		{"log", s.Log.V, s.Log.From},
-		{"status", s.Status.V.String(), s.Status.From},
+		{"status", texts(s.Status.V), s.Status.From},
 		{"detect", s.Detect.V, s.Detect.From},
 	}
+}
+
+func texts(sockets []Socket) []string {
+	list := make([]string, len(sockets))
+	for i, s := range sockets {
+		list[i] = s.String()
+	}
+	return list
 }
 
 func (m *Milter) settings() section {

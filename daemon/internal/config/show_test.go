@@ -41,13 +41,13 @@ func drawConfig(t *rapid.T) *Config {
 		TempDir:        Value[string]{"/" + rapid.StringMatching(`[a-z"\\#é ]{0,9}`).Draw(t, "dir"), at},
 		MaxHeader:      Value[Size]{Size(rapid.Int64Range(1, 1<<30).Draw(t, "header")), at},
 		StageTimeout:   span("stage"),
-		MessageTimeout: span("message"), ShutdownTimeout: span("shutdown"),
+		MessageTimeout: span("message"), ShutdownTimeout: span("shutdown"), DrainTimeout: span("drain"),
 		Log:    Value[string]{rapid.SampledFrom([]string{"stderr", "syslog"}).Draw(t, "log"), at},
-		Status: Value[Socket]{rapid.SampledFrom([]Socket{{}, {Network: "tcp", Addr: "127.0.0.1:70"}, {Network: "unix", Addr: "/s"}}).Draw(t, "status"), at},
+		Status: Value[[]Socket]{rapid.SampledFrom([][]Socket{nil, {{Network: "tcp", Addr: "127.0.0.1:70"}}, {{Network: "unix", Addr: "/s"}, {Network: "tcp", Addr: "[::1]:70"}}}).Draw(t, "status"), at},
 		Detect: Value[bool]{rapid.Bool().Draw(t, "detect"), at},
 	}}
-	if slices.Contains(c.Server.Listen.V, c.Server.Status.V) {
-		c.Server.Status.V = Socket{} // it can not be both
+	if slices.ContainsFunc(c.Server.Status.V, func(s Socket) bool { return slices.Contains(c.Server.Listen.V, s) }) {
+		c.Server.Status.V = nil // it can not be both
 	}
 	for i := range rapid.IntRange(0, 4).Draw(t, "milters") {
 		m := Milter{
