@@ -7,7 +7,7 @@ SEED    ?= 1
 # Every fuzz target: package and name.
 FUZZERS = $(shell grep -rHoE '^func Fuzz[A-Za-z]+' --include='*_test.go' . | sed -E 's|^\./(.*)/[^/]*:func (.*)|\1:\2|')
 
-.PHONY: build demo bench help test test-quick test-alloc test-long soak fuzz cover install-test-deps
+.PHONY: build demo bench site help test test-quick test-alloc test-long soak fuzz cover install-test-deps
 
 build: ## the program, as bin/milterkit
 	$(GO) build -trimpath -o bin/milterkit ./cmd/milterkit
@@ -18,6 +18,9 @@ demo: build ## play real messages past a chain of filters, and show who said wha
 bench: ## what milterkit costs, beside what one would use instead: 10 minutes, a report in bin/bench
 	cd bench/peers && $(GO) run . -out ../../bin/bench
 
+site: ## the documentation as a web site, without a network: bin/site/index.html
+	cd docs/site && $(GO) run . -out ../../bin/site
+
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' Makefile | column -t -s '|'
 
@@ -27,12 +30,14 @@ test-quick: ## unit, property and house tests; no outside program, under 2 minut
 	$(GO) vet ./...
 	$(GO) test -short $$($(GO) list ./... | grep -v '/sdk/test$$')
 	cd examples && $(GO) vet ./... && $(GO) test ./...
+	cd docs/site && $(GO) vet ./... && $(GO) test ./...
 
 test: install-test-deps ## all that CI runs: race detector, allocation gates, real mail servers and filters (root)
 	$(GO) vet ./...
 	$(GO) test -race -count=1 -timeout 15m ./...
 	cd examples && $(GO) vet ./... && $(GO) test -race -count=1 ./...
 	cd bench/peers && $(GO) vet ./... && $(GO) test -count=1 ./...
+	cd docs/site && $(GO) vet ./... && $(GO) test -count=1 ./...
 	$(MAKE) --no-print-directory test-alloc
 
 test-long: test soak fuzz cover bench ## what takes minutes: sessions by the thousand, fuzzing, coverage, benchmarks

@@ -270,3 +270,21 @@ func TestProgramsInPagesBuild(t *testing.T) {
 		t.Errorf("README.md and docs have %d Go programs", count)
 	}
 }
+
+// Every page of docs is in the list of them, which is the navigation of the web site.
+func TestEveryPageIsListed(t *testing.T) {
+	list, err := os.ReadFile("docs/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = filepath.WalkDir("docs", func(path string, _ fs.DirEntry, err error) error {
+		name, _ := filepath.Rel("docs", path)
+		if filepath.Ext(path) == ".md" && path != "docs/README.md" && !strings.Contains(string(list), "]("+filepath.ToSlash(name)+")") {
+			t.Errorf("docs/README.md does not list %s: put it where the navigation is to have it", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
