@@ -59,8 +59,11 @@ func notes(c *config.Config) []string {
 		notes = append(notes, "no milter is enabled: every message passes")
 	}
 	notes = append(notes, partedGroups(c.Enabled())...)
-	for _, m := range c.Enabled() {
-		condition, _ := compile(new(when.Env), m.When.V)
+	for i, m := range c.Milters {
+		if !m.Enabled.V {
+			continue
+		}
+		condition, _ := compile(new(when.Env), m.When.V, c.Before(i))
 		for _, name := range when.Strange(condition) {
 			notes = append(notes, fmt.Sprintf("the condition of %s names the macro %s, which neither Postfix nor Sendmail has by itself: unless the MTA is told to define it, it is empty", m.Name.V, name))
 		}

@@ -57,7 +57,7 @@ func serverOf(c *config.Config, children []milterkit.Child, log *slog.Logger) (*
 		if !m.Enabled.V {
 			continue
 		}
-		condition, err := compile(&known, m.When.V)
+		condition, err := compile(&known, m.When.V, c.Before(i))
 		if err != nil {
 			return nil, c.Fault("when", m.When.From, err)
 		}
@@ -97,11 +97,11 @@ func serverOf(c *config.Config, children []milterkit.Child, log *slog.Logger) (*
 // compile returns the condition of a text. The loader has compiled it once, to tell
 // what is wrong with it and where; a file that it names may be another's to read than
 // the one's who loaded it.
-func compile(known *when.Env, text string) (milterkit.Condition, error) {
+func compile(known *when.Env, text string, before []when.Milter) (milterkit.Condition, error) {
 	if text == "" {
 		return milterkit.Condition{}, nil
 	}
-	condition, errs := known.Compile(text)
+	condition, errs := known.Compile(text, before)
 	if len(errs) > 0 {
 		return milterkit.Condition{}, errors.New(errs[0].Message)
 	}

@@ -37,7 +37,7 @@ func macrosOf(known *when.Env, m config.Milter) ([]remote.Macro, error) {
 // ownMacro makes a macro of a line of [milter.macros]. It is sent at the stage at which
 // MTAs send it, at connect where none does, and not before its condition is settled.
 func ownMacro(known *when.Env, macro config.Macro) (remote.Macro, error) {
-	condition, err := compile(known, macro.When)
+	condition, err := compile(known, macro.When, nil)
 	if err != nil {
 		return remote.Macro{}, err
 	}

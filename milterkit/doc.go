@@ -61,6 +61,7 @@ package milterkit
 //	dispatcher.go  the slots in their order
 //	walk.go        one SMTP session past the children, stage by stage
 //	part.go        one child's part in a session
+//	view.go        what it is shown
 //	content.go     header, body and end of message; groups
 //	whole.go       content that is there as a whole
 //	outcome.go     what the children have made of a message
@@ -72,6 +73,7 @@ package milterkit
 //	child.go       Child and Hooks
 //	slot.go        Slot and DefaultAction
 //	condition.go   Condition
+//	earlier.go     what a condition knows of the children before
 //	stage.go       Stage
 //	session.go     Session, Envelope and macros
 //	address.go     Address

@@ -41,9 +41,11 @@ type kid struct {
 	accepted       bool
 	refusal        Verdict
 	failed         error
+	ofSession      Verdict // what it has said of that
 	// Of the message.
 	in, out, shown bool
 	stuck, refused Verdict
+	said           Verdict // of the message, or of the recipient at hand
 	hold           bool
 	rcpts          []Address
 	macros         []macro
@@ -102,7 +104,22 @@ func guard(f func() Verdict) (v Verdict) {
 
 func (m *model) settle(k *kid, at Stage, to Address) error {
 	v := guard(func() Verdict {
-		if k.When.Holds(context.Background(), m.view(k, at), to) {
+		e := m.view(k, at)
+		for _, other := range m.kids {
+			if other == k {
+				break
+			}
+			said := other.said
+			switch {
+			case said != Continue:
+			case other.failed != nil:
+				said = Fail(other.failed)
+			default:
+				said = other.ofSession
+			}
+			e.earlier = append(e.earlier, saying{other.Child.Name(), said})
+		}
+		if k.When.Holds(context.Background(), e, to) {
 			return Continue
 		}
 		return Accept
@@ -149,6 +166,12 @@ func (m *model) catchUp(k *kid, at Stage) Verdict {
 		v := Continue
 		if hook != nil {
 			v = guard(func() Verdict { return hook(context.Background(), s) })
+		}
+		if v != Continue && v != Discard {
+			k.said = v
+			if v.kind != KindFail {
+				k.ofSession = v
+			}
 		}
 		switch {
 		case v.kind == KindFail:
@@ -220,6 +243,9 @@ func (m *model) join(k *kid) Verdict {
 
 // heed does what a verdict on a message asks for.
 func (m *model) heed(k *kid, at Stage, v Verdict) Verdict {
+	if v != Continue {
+		k.said = v
+	}
 	switch {
 	case v.kind == KindFail:
 		return m.fail(k)
@@ -235,6 +261,7 @@ func (m *model) heed(k *kid, at Stage, v Verdict) Verdict {
 
 // fail is the default action.
 func (m *model) fail(k *kid) Verdict {
+	k.said = Fail(nil)
 	action := k.DefaultAction
 	if action == DefaultQuarantine && m.sess.Actions&OpQuarantine.Action() == 0 {
 		action = DefaultTempFail
@@ -279,6 +306,9 @@ func (m *model) askRcpt(k *kid, to Address) Verdict {
 	k.shown = false
 	if k.stuck.Final() {
 		return k.stuck
+	}
+	if !k.out {
+		k.said = Continue
 	}
 	if k.perRcpt() {
 		if k.accepted || k.out && !k.refused.Final() {
@@ -553,7 +583,7 @@ func (m *model) reset() {
 			guard(func() Verdict { k.hooks.Reset(); return Continue })
 		}
 		*k = kid{Slot: k.Slot, hooks: k.hooks, told: k.told, settled: k.settled, holds: k.holds,
-			accepted: k.accepted, refusal: k.refusal, failed: k.failed}
+			accepted: k.accepted, refusal: k.refusal, failed: k.failed, ofSession: k.ofSession}
 	}
 	m.open, m.ended, m.env = false, Continue, Envelope{}
 	m.header, m.body, m.edits = nil, nil, nil

@@ -2,7 +2,6 @@ package milterkit
 
 import (
 	"errors"
-	"slices"
 	"time"
 )
 
@@ -29,9 +28,10 @@ type part struct {
 
 	// The child's view. It has one of its own so that what a hook is shown
 	// does not change under it, not even when it has been given up.
-	sess Session
-	env  Envelope
-	msg  Message
+	sess    Session
+	env     Envelope
+	msg     Message
+	earlier []saying // for its condition, while that is asked
 
 	answer Verdict       // what the last hook said
 	spent  time.Duration // in the child's hooks, in this message
@@ -57,6 +57,7 @@ type messagePart struct {
 	recipients []Address // taken so far, of those for which it holds
 	rcptMacros []macro   // of the last of them
 
+	spoken  Verdict // what it has said of the message, or of the recipient at hand
 	verdict Verdict // the last one that was not continue, for the log
 	at      Stage   // where that was
 	edits   int     // how many it asked for
@@ -75,42 +76,6 @@ func (p *part) refuses() bool { return p.refusal.Final() && !p.Shadow }
 // usable reports whether the child can be asked anything in this session.
 func (p *part) usable() bool {
 	return p.gone == nil && p.failed == nil && !p.accepted && !p.refusal.Final()
-}
-
-// look brings the child's view up to date for a hook at a stage. What belongs
-// to later stages is left out, so that a child that joins late is told just
-// what it would have been told.
-func (p *part) look(at Stage) {
-	w := p.walk
-	p.sess = w.sess
-	p.env = Envelope{Session: &p.sess}
-	if p.perRcpt() {
-		p.sess.macros[StageRcpt] = p.rcptMacros
-	}
-	if at != StageUnknown {
-		p.sess.macros.clear(at)
-	}
-	if at < StageHelo {
-		p.sess.Helo = ""
-	}
-	if at < StageMail {
-		return
-	}
-	p.env.Sender = w.env.Sender
-	if at < StageRcpt {
-		return
-	}
-	// Clipped, so that a child that appends to them makes a copy.
-	p.env.Recipients = slices.Clip(w.env.Recipients)
-	if p.perRcpt() {
-		p.env.Recipients = slices.Clip(p.recipients)
-	}
-	if at >= StageHeader && at <= StageMessage {
-		p.msg = Message{Envelope: &p.env, fields: w.header.Fields(), complete: w.complete}
-		if p.hooks.Body == nil && w.complete { // before, it is still being made
-			p.msg.body = w.body
-		}
-	}
 }
 
 // ask runs a hook and returns what the child said.
@@ -164,7 +129,9 @@ func (p *part) set(at Stage, run func(*call) Verdict) bool {
 // settle runs the condition. A condition that fails is the child's failure.
 func (p *part) settle(at Stage, to Address) (holds bool, err error) {
 	p.call.to = to
+	p.earlier = p.walk.sayings(p.earlier, p.index)
 	v := p.askWhere(at, runCondition, false)
+	p.earlier = p.earlier[:0]
 	p.settled, p.holds = v.err == nil, v.kind == KindContinue
 	return p.holds, v.err
 }
@@ -223,7 +190,7 @@ func (p *part) tell(at Stage, run func(*call) Verdict) Verdict {
 		return Continue
 	case KindDiscard:
 		p.walk.warn(p, at, errors.New("a discard has no meaning here"))
-		v = Continue
+		v, p.spoken = Continue, Continue
 	case KindAccept:
 		p.accepted = true
 	case KindReject, KindTempFail:
@@ -305,6 +272,9 @@ func (p *part) join() Verdict {
 // rcpt asks the child about a recipient.
 func (p *part) rcpt(to Address) Verdict {
 	p.shown = false
+	if !p.out && !p.stuck.Final() { // what it has said was about another recipient
+		p.spoken = Continue
+	}
 	switch {
 	case p.stuck.Final():
 		return p.stuck
@@ -475,7 +445,7 @@ func (p *part) defaultAction() DefaultAction {
 // note keeps a verdict for the log.
 func (p *part) note(at Stage, v Verdict) {
 	if v.kind != KindContinue {
-		p.verdict, p.at = v, at
+		p.verdict, p.at, p.spoken = v, at, v
 	}
 }
 

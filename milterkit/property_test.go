@@ -203,6 +203,9 @@ func randomSlots(r *rand.Rand) (slots [2][]Slot, actors [2][]*actor) {
 func (a *actor) holds(_ context.Context, e *Envelope, to Address) bool {
 	h := fnv.New64a()
 	fmt.Fprint(h, envFacts(e), to)
+	for i := range 5 {
+		fmt.Fprint(h, e.Verdict(fmt.Sprintf("child%d", i)).Kind())
+	}
 	r := rand.New(rand.NewPCG(a.seed+1, h.Sum64()))
 	if r.IntN(40) == 0 {
 		panic("condition fails")

@@ -139,6 +139,8 @@ type Envelope struct {
 	// Recipients are those taken so far: by the MTA, by every child, and, where the child's slot has a
 	// condition on recipients, by that. Its elements are not to be changed.
 	Recipients []Address
+
+	earlier []saying
 }
 
 // QueueID returns the MTA's name for the message, or "" while it has none.

@@ -78,7 +78,9 @@ func (l *loader) milterKeys(m *Milter) []key {
 	return []key{
 		{"name", into(l, &m.Name, tomlfile.Text("opendkim", parseName))},
 		{"use", into(l, &m.Use, tomlfile.Text("greylist", l.parseUse))},
-		{"when", into(l, &m.When, l.readWhen)},
+		{"when", into(l, &m.When, func(v *tomlfile.Value) (string, error) {
+			return l.readWhen(v, l.config.Before(len(l.config.Milters)))
+		})},
 		{"options", func(*tomlfile.Field) {}}, // read when the native child is known
 		{"socket", into(l, &m.Socket, tomlfile.Text("unix:/run/opendkim/opendkim.sock", parseChildSocket))},
 		{"connect_timeout", into(l, &m.ConnectTimeout, duration)},

@@ -84,7 +84,7 @@ func (l *loader) macroValue(m *Macro, v *tomlfile.Value) {
 			text := read(f.Val)
 			m.Otherwise = &text
 		case "when":
-			m.When, _ = l.readWhen(f.Val)
+			m.When, _ = l.readWhen(f.Val, nil)
 		default:
 			l.report(f.At, fmt.Sprintf("%s: unknown key %q%s", m.Name, f.Name, nearest.DidYouMean(f.Name, keys)))
 		}

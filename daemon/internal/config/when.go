@@ -9,14 +9,24 @@ import (
 	"github.com/milterkit/sdk/internal/tomlfile"
 )
 
+// Before returns the milters that are asked before the nth, which its condition may
+// ask about.
+func (c *Config) Before(n int) []when.Milter {
+	before := []when.Milter{} // not nil: there is a milter
+	for _, m := range c.Milters[:n] {
+		before = append(before, when.Milter{Name: m.Name.V, Shadow: m.Shadow.V})
+	}
+	return before
+}
+
 // readWhen takes a condition. All that is wrong with it is told, at its place
 // within the text. The empty text is none.
-func (l *loader) readWhen(v *tomlfile.Value) (string, error) {
+func (l *loader) readWhen(v *tomlfile.Value, before []when.Milter) (string, error) {
 	condition, err := tomlfile.Text("!authenticated", func(s string) (string, error) { return s, nil })(v)
 	if err != nil || condition == "" {
 		return "", err
 	}
-	_, errs := l.conditions.Compile(condition)
+	_, errs := l.conditions.Compile(condition, before)
 	for _, e := range errs {
 		l.report(v.PlaceOf(e.Offset), "when: "+whenMessage(e))
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/milterkit/sdk/milterkit"
 )
 
-var functions = []string{"macro", "cidr", "dnsbl", "list", "time_between"}
+var functions = []string{"macro", "cidr", "dnsbl", "list", "time_between", "children"}
 
 // examples show how a function is called.
 var examples = map[string]string{
@@ -24,6 +24,7 @@ var examples = map[string]string{
 	"cidr":         `cidr(client.addr, "192.0.2.0/24", "2001:db8::/32")`,
 	"dnsbl":        `dnsbl("zen.spamhaus.org")`,
 	"list":         `mail_from in list("/etc/milterkit/senders")`,
+	"children":     `children("spf").verdict == "accept"`,
 	"time_between": `time_between("22:00", "06:00")`,
 }
 
@@ -37,6 +38,8 @@ func (c *compiler) call(n *ast.CallNode) part {
 		return c.dnsbl(n)
 	case "time_between":
 		return c.timeBetween(n)
+	case "children":
+		c.report(n.Location(), "of a milter before this one there is what it has said: %s", examples["children"])
 	case "list":
 		c.report(n.Location(), "a list stands behind in: %s", examples["list"])
 	default:

@@ -33,7 +33,12 @@ func (c *compiler) check(n ast.Node) part {
 		return part{kind: text, text: func(context.Context, *milterkit.Envelope, milterkit.Address) string { return n.Value }}
 	case *ast.IntegerNode:
 		return part{kind: number, number: func() int { return n.Value }}
-	case *ast.IdentifierNode, *ast.MemberNode:
+	case *ast.MemberNode:
+		if calls(n.Node, "children") {
+			return c.verdict(n)
+		}
+		return c.name(n)
+	case *ast.IdentifierNode:
 		return c.name(n)
 	case *ast.UnaryNode:
 		return c.unary(n)

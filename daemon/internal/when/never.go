@@ -21,6 +21,10 @@ func (c *compiler) compare(name, with ast.Node) {
 	if !ok {
 		return
 	}
+	if call := verdictOf(name); call != nil {
+		c.saying(call, s)
+		return
+	}
 	switch name, _ := dotted(name, c.text); name {
 	case "mail_from", "rcpt_to":
 		if strings.HasPrefix(s.Value, "<") && strings.HasSuffix(s.Value, ">") {

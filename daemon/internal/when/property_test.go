@@ -143,7 +143,7 @@ func FuzzCompile(f *testing.F) {
 	}
 	samples := []sample{outside(), outside().with(mail, "{auth_authen}", "a").client(milterkit.FamilyUnix, "/s"), outside().client(milterkit.FamilyInet6, "IPv6:::1%x")}
 	f.Fuzz(func(t *testing.T, text string) {
-		c, errs := new(Env).Compile(text)
+		c, errs := new(Env).Compile(text, nil)
 		if len(errs) > 0 {
 			for _, e := range errs {
 				if e.Offset < 0 || e.Offset > len(text) || e.Message == "" || strings.ContainsFunc(e.Message, unicode.IsControl) || (e.Unknown == "") != (e.Known == nil) {

@@ -13,6 +13,7 @@
 //	words.go     the names, and what they are
 //	check.go     operators and types, and at which stage all is known
 //	calls.go     the functions
+//	children.go  what milters before this one have said
 //	macro.go     at which stage MTAs tell a macro
 //	never.go     what a name is never equal to
 //	env.go       what conditions know besides the message
@@ -48,9 +49,10 @@ const maxLength = 64 << 10
 
 // Compile compiles a condition, or tells all that is wrong with it, in the
 // order of the text. The condition's name is its text. Files that it names are
-// read.
-func (e *Env) Compile(text string) (milterkit.Condition, []Error) {
-	c := &compiler{env: e, text: text, at: milterkit.StageConnect}
+// read. before are the milters that are asked before the one that it is of; nil
+// where it is of no milter.
+func (e *Env) Compile(text string, before []Milter) (milterkit.Condition, []Error) {
+	c := &compiler{env: e, text: text, before: before, at: milterkit.StageConnect}
 	var whole part
 	if tree := c.parse(); tree != nil {
 		whole = c.condition(tree)
@@ -66,6 +68,7 @@ func (e *Env) Compile(text string) (milterkit.Condition, []Error) {
 type compiler struct {
 	env    *Env
 	text   string
+	before []Milter
 	at     milterkit.Stage // the first stage at which all that was met is known
 	macros map[milterkit.Stage][]string
 	errs   []Error

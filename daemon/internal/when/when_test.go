@@ -70,17 +70,22 @@ func (s sample) play(t testing.TB, conditions ...milterkit.Condition) []string {
 	slots := make([]milterkit.Slot, len(conditions))
 	for i, c := range conditions {
 		shown[i] = "none"
-		slots[i] = milterkit.Slot{When: c, Child: milterkit.OnMessage(fmt.Sprint(i), func(_ context.Context, m *milterkit.Message, _ *milterkit.Edits) milterkit.Verdict {
-			var to []string
-			for _, r := range m.Recipients {
-				to = append(to, r.Addr)
-			}
-			shown[i] = strings.Join(to, " ")
-			return milterkit.Continue
-		})}
+		slots[i] = milterkit.Slot{When: c, Child: showing(&shown[i])}
 	}
 	s.playTo(t, slots...)
 	return shown
+}
+
+// showing is a child that tells which recipients it was shown.
+func showing(shown *string) milterkit.Child {
+	return milterkit.OnMessage(fmt.Sprintf("%p", shown), func(_ context.Context, m *milterkit.Message, _ *milterkit.Edits) milterkit.Verdict {
+		var to []string
+		for _, r := range m.Recipients {
+			to = append(to, r.Addr)
+		}
+		*shown = strings.Join(to, " ")
+		return milterkit.Continue
+	})
 }
 
 // playTo takes the sample past children.
@@ -129,7 +134,7 @@ func mustCompile(t testing.TB, text string) milterkit.Condition {
 
 func mustCompileIn(t testing.TB, env *Env, text string) milterkit.Condition {
 	t.Helper()
-	c, errs := env.Compile(text)
+	c, errs := env.Compile(text, nil)
 	if len(errs) > 0 {
 		t.Fatalf("%s: %+v", text, errs)
 	}
