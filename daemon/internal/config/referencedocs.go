@@ -23,8 +23,9 @@ var serverDocs = []Doc{
 	{Key: "stage_timeout", Meaning: "all milters together at connect, helo, mail, each rcpt, data. Keep it below what the MTA waits (Postfix: `milter_command_timeout`, 30 s). Behind Sendmail it is 8 s at most."},
 	{Key: "message_timeout", Meaning: "all milters together on the content of a message. Keep it below what the MTA waits (Postfix: `milter_content_timeout`, 300 s)."},
 	{Key: "shutdown_timeout", Meaning: "after SIGTERM idle sessions end at once, messages under way get this long. One that is cut short then is put off with 451 4.3.2."},
+	{Key: "drain_timeout", Meaning: "after a reload or a restart, sessions under way go on as they began; those that last longer than this end as after SIGTERM."},
 	{Key: "log", Meaning: "or `\"syslog\"` (mail.info). One line a message."},
-	{Key: "status", Default: "off", Meaning: "an address or `unix:PATH` for `GET /healthz` (200: the process lives) and `GET /readyz` (200: it takes connections; 503: it is ending). They say nothing of the milters."},
+	{Key: "status", Default: "off", Meaning: "where the daemon tells over HTTP how it is: an address (`\"127.0.0.1:8891\"`), a socket (`\"unix:/run/milterkit/status.sock\"`), or a list of several, which all answer the same. `GET /healthz` (200: the process lives) and `GET /readyz` (200: it takes connections; 503: it is ending) say nothing of the milters. What changes something is taken over a unix socket only, from root and from milterkit's own user."},
 	{Key: "detect", Meaning: "`true`: the milters that this machine has are added at start, behind those of the file ([detect](detect.md))."},
 }
 
