@@ -7,10 +7,49 @@ SEED    ?= 1
 # Every fuzz target: package and name.
 FUZZERS = $(shell grep -rHoE '^func Fuzz[A-Za-z]+' --include='*_test.go' . | sed -E 's|^\./(.*)/[^/]*:func (.*)|\1:\2|')
 
-.PHONY: build demo bench site help test test-quick test-alloc test-long soak fuzz cover install-test-deps
+# The version that the program says it is; by itself Go knows the tag or the commit.
+VERSION ?=
+LDFLAGS  = -s -w $(if $(VERSION),-X github.com/milterkit/sdk/daemon.namedVersion=$(VERSION))
+
+# Where `make install` puts things.
+PREFIX  ?= /usr/local
+DESTDIR ?=
+SHARE    = $(DESTDIR)$(PREFIX)/share
+
+.PHONY: build demo bench site help test test-quick test-alloc test-long soak fuzz cover install-test-deps install packages release
 
 build: ## the program, as bin/milterkit
 	$(GO) build -trimpath -o bin/milterkit ./cmd/milterkit
+
+# The pages and completions are the program's own, so one is built that runs here; what
+# is installed may be for another system (GOOS, GOARCH).
+install: ## the program, its manual pages, completions and service (PREFIX, DESTDIR)
+	GOOS= GOARCH= $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/milterkit ./cmd/milterkit
+	install -d $(DESTDIR)$(PREFIX)/sbin $(SHARE)/man/man8 $(SHARE)/doc/milterkit \
+		$(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(DESTDIR)$(PREFIX)/sbin/milterkit ./cmd/milterkit
+	bin/milterkit man $(SHARE)/man/man8
+	gzip -9nf $(SHARE)/man/man8/milterkit*.8
+	bin/milterkit completion bash >$(SHARE)/bash-completion/completions/milterkit
+	bin/milterkit completion zsh >$(SHARE)/zsh/site-functions/_milterkit
+	bin/milterkit completion fish >$(SHARE)/fish/vendor_completions.d/milterkit.fish
+	install -m 644 LICENSE $(SHARE)/doc/milterkit/copyright
+	gzip -9nc CHANGELOG.md >$(SHARE)/doc/milterkit/CHANGELOG.md.gz
+ifeq ($(shell $(GO) env GOOS),linux)
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's,/usr/sbin,$(PREFIX)/sbin,' packaging/systemd/milterkit.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/milterkit.service
+	install -m 644 packaging/systemd/milterkit.socket $(DESTDIR)$(PREFIX)/lib/systemd/system
+else ifeq ($(shell $(GO) env GOOS),freebsd)
+	install -d $(DESTDIR)$(PREFIX)/etc/rc.d
+	sed 's,/usr/local,$(PREFIX),' packaging/freebsd/milterkit >$(DESTDIR)$(PREFIX)/etc/rc.d/milterkit
+	chmod 755 $(DESTDIR)$(PREFIX)/etc/rc.d/milterkit
+endif
+
+packages: ## a deb and an rpm for amd64 and arm64, in bin/release
+	packaging/build.sh packages
+
+release: ## packages, archives for Linux and FreeBSD, SBOMs and checksums, in bin/release
+	packaging/build.sh release
 
 demo: build ## play real messages past a chain of filters, and show who said what
 	bin/milterkit demo

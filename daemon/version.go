@@ -23,18 +23,31 @@ func newVersionCommand() *cobra.Command {
 	}
 }
 
+const unknown = "unknown"
+
+// namedVersion is the version that a release says it is: go build -ldflags "-X
+// github.com/milterkit/sdk/daemon.namedVersion=v1.2.3". Where it does not, Go knows.
+var namedVersion string
+
+// release is the version of the program.
+func release() string {
+	var built string
+	if info, ok := debug.ReadBuildInfo(); ok {
+		built = info.Main.Version
+	}
+	return cmp.Or(namedVersion, built, unknown)
+}
+
 // version tells what this program is and what it was built with: for one with
 // children of its own, also the version of milterkit.
 func version(name string) string {
-	const unknown = "unknown"
-	v, built := unknown, ""
+	built := ""
 	if info, ok := debug.ReadBuildInfo(); ok {
-		v = cmp.Or(info.Main.Version, unknown)
 		for _, d := range info.Deps {
 			if d.Path == "github.com/milterkit/sdk" {
 				built = "milterkit " + cmp.Or(d.Version, unknown) + " "
 			}
 		}
 	}
-	return fmt.Sprintf("%s %s %s%s %s/%s", name, v, built, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("%s %s %s%s %s/%s", name, release(), built, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
