@@ -67,11 +67,9 @@ func (c *conn) negotiate(p []byte) error {
 		return err
 	}
 	c.nc.SetReadDeadline(time.Time{})
-	d := c.s.Dispatcher
-	if c.placed = c.s.takePlace(); !c.placed {
-		d = c.s.noRoom
-	}
-	c.beginSession(d, offer.Actions&wire.AllActions)
+	c.placed = c.s.takePlace()
+	c.of = c.s.join(c)
+	c.beginSession(offer.Actions & wire.AllActions)
 	c.answer, err = negotiate(offer, c.w.d.slots, c.w.hooks())
 	if err != nil {
 		return err
@@ -82,22 +80,27 @@ func (c *conn) negotiate(p []byte) error {
 
 // beginSession begins the walk of a session past the children, or, where there
 // is no room for it, past one that turns its messages away.
-func (c *conn) beginSession(d *Dispatcher, actions Actions) {
-	c.w = d.Walk(actions)
-	if d != c.s.Dispatcher {
-		c.w.sess.ID = c.s.Dispatcher.lastID.Add(1) // no other session has it
+func (c *conn) beginSession(actions Actions) {
+	d := c.of.d
+	if !c.placed {
+		d = c.of.noRoom
 	}
+	c.w = d.Walk(actions)
 	c.w.OnProgress = c.progress
 }
 
 // nextSession is QUIT_NC: the same connection goes on with another client, and
 // without another negotiation. Where that would have had another answer, because
-// a child wants now what it did not want before, the MTA has to connect anew.
+// a child wants now what it did not want before, or there are other children, the
+// MTA has to connect anew.
 func (c *conn) nextSession([]byte) error {
-	d, actions := c.w.d, c.w.sess.Actions
+	if c.s.replaced(c.of) {
+		return errGoodbye
+	}
+	actions := c.w.sess.Actions
 	c.endMessage()
 	c.w.Close()
-	c.beginSession(d, actions)
+	c.beginSession(actions)
 	if c.answer.Steps&allStages&^wantedSteps(c.w.hooks()) != 0 {
 		return errGoodbye
 	}
@@ -152,7 +155,7 @@ func (c *conn) connect(p []byte) error {
 		return err
 	}
 	host, addr := string(m.Host), string(m.Addr)
-	return c.ask(wire.CmdConnect, func() Verdict { return c.w.Connect(c.s.ctx, host, m.Family, addr, m.Port) })
+	return c.ask(wire.CmdConnect, func() Verdict { return c.w.Connect(c.of.ctx, host, m.Family, addr, m.Port) })
 }
 
 func (c *conn) helo(p []byte) error {
@@ -162,7 +165,7 @@ func (c *conn) helo(p []byte) error {
 	}
 	text := string(name)
 	c.endMessage()
-	return c.ask(wire.CmdHelo, func() Verdict { return c.w.Helo(c.s.ctx, text) })
+	return c.ask(wire.CmdHelo, func() Verdict { return c.w.Helo(c.of.ctx, text) })
 }
 
 func (c *conn) mail(p []byte) error {
@@ -172,7 +175,7 @@ func (c *conn) mail(p []byte) error {
 	}
 	c.endMessage()
 	c.beginMessage()
-	return c.ask(wire.CmdMail, func() Verdict { return c.w.Mail(c.s.ctx, sender) })
+	return c.ask(wire.CmdMail, func() Verdict { return c.w.Mail(c.of.ctx, sender) })
 }
 
 func (c *conn) rcpt(p []byte) error {
@@ -186,10 +189,10 @@ func (c *conn) rcpt(p []byte) error {
 			return tooManyRecipients
 		}
 		if c.answer.Steps&wire.RefusedRcpts != 0 && c.w.sess.macros.at(StageRcpt, "rcpt_mailer") == mailerError {
-			c.w.RefusedRcpt(c.s.ctx, to)
+			c.w.RefusedRcpt(c.of.ctx, to)
 			return Continue
 		}
-		return c.w.Rcpt(c.s.ctx, to)
+		return c.w.Rcpt(c.of.ctx, to)
 	})
 }
 
@@ -214,7 +217,7 @@ func address(code byte, p []byte) (Address, error) {
 }
 
 func (c *conn) data([]byte) error {
-	return c.ask(wire.CmdData, func() Verdict { return c.w.Data(c.s.ctx) })
+	return c.ask(wire.CmdData, func() Verdict { return c.w.Data(c.of.ctx) })
 }
 
 func (c *conn) unknown(p []byte) error {
@@ -223,7 +226,7 @@ func (c *conn) unknown(p []byte) error {
 		return err
 	}
 	text := string(line)
-	return c.ask(wire.CmdUnknown, func() Verdict { return c.w.Unknown(c.s.ctx, text) })
+	return c.ask(wire.CmdUnknown, func() Verdict { return c.w.Unknown(c.of.ctx, text) })
 }
 
 // fieldCost is what a header field or a recipient counts besides its bytes, so
@@ -253,7 +256,7 @@ func (c *conn) headerField(p []byte) error {
 }
 
 func (c *conn) endOfHeader([]byte) error {
-	c.w.EndOfHeader(c.s.ctx)
+	c.w.EndOfHeader(c.of.ctx)
 	return c.proceed(wire.CmdEOH)
 }
 
@@ -273,7 +276,7 @@ const maxPieces = 1 << 20
 
 // takeBody shows a piece of the body to the children, and keeps it if need be.
 func (c *conn) takeBody(p []byte) error {
-	c.w.EndOfHeader(c.s.ctx)
+	c.w.EndOfHeader(c.of.ctx)
 	if len(p) == 0 {
 		return nil
 	}
@@ -281,7 +284,7 @@ func (c *conn) takeBody(p []byte) error {
 		c.w.Refuse(Reply(552, fmt.Sprintf("5.3.4 Message body comes in more than %d pieces", maxPieces)))
 	}
 	if c.scratch && !c.w.fed && !c.w.ended.Final() {
-		c.w.feed(c.s.ctx) // there is no memory to wait in
+		c.w.feed(c.of.ctx) // there is no memory to wait in
 	}
 	kept, joined := p, false
 	if c.w.KeepsBody() && !c.w.ended.Final() {
@@ -292,7 +295,7 @@ func (c *conn) takeBody(p []byte) error {
 			return nil // and all that follows is thrown away
 		}
 	}
-	c.w.takePiece(c.s.ctx, p, kept, joined)
+	c.w.takePiece(c.of.ctx, p, kept, joined)
 	if c.memory.fresh {
 		// A hook that was given up may still look at p, and at no other piece that
 		// does not stay anyway.
@@ -311,7 +314,7 @@ func (c *conn) endOfMessage(p []byte) error {
 	}
 	c.leavePage()
 	c.waiting = true
-	outcome := c.w.EndOfMessage(c.s.ctx)
+	outcome := c.w.EndOfMessage(c.of.ctx)
 	c.waiting = false
 	err := c.writeOutcome(outcome)
 	c.w.report.untold = err != nil

@@ -25,6 +25,7 @@ import (
 type conn struct {
 	s  *Server
 	nc net.Conn
+	of *generation // nil before the negotiation
 	r  *wire.Reader
 	w  *Walk // of the session; nil before the negotiation
 
@@ -146,6 +147,7 @@ func (c *conn) finish(err error) {
 	if negotiated {
 		err = cmp.Or(c.guarded(func() error { c.w.Close(); return nil }), err)
 	}
+	c.s.part(c)
 	c.freeMemory()
 	smallBuffers.Put((*[smallBuffer]byte)(c.small))
 	if c.placed {

@@ -36,7 +36,7 @@ type Dispatcher struct {
 
 	givenUp []atomic.Int64 // by slot: hooks that have not returned
 	prompt  []atomic.Bool  // by slot: the child's hooks have last promised to return
-	lastID  atomic.Uint64
+	lastID  *atomic.Uint64 // of its sessions; those that follow each other on a Server share it
 
 	noneLeft seldom // a child wanted for descriptors
 }
@@ -76,7 +76,19 @@ func NewDispatcher(slots ...Slot) (*Dispatcher, error) {
 			return nil, errors.New("milterkit: the first slot can not run together with one before it")
 		}
 	}
-	return &Dispatcher{slots: slots, feedFrom: feedFrom, givenUp: make([]atomic.Int64, len(slots)), prompt: make([]atomic.Bool, len(slots))}, nil
+	return &Dispatcher{
+		slots: slots, feedFrom: feedFrom, lastID: firstID(),
+		givenUp: make([]atomic.Int64, len(slots)), prompt: make([]atomic.Bool, len(slots)),
+	}, nil
+}
+
+// firstID is where the numbers of sessions begin: so that a program that is started
+// anew does not use those again that it had, as long as it has less than a thousand
+// sessions a second. They are exact in JSON, which has 53 bits.
+func firstID() *atomic.Uint64 {
+	id := new(atomic.Uint64)
+	id.Store(uint64(max(time.Now().UnixMilli(), 0)))
+	return id
 }
 
 // Slots returns the slots in their order. The caller must not change them.

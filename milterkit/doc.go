@@ -52,6 +52,7 @@ package milterkit
 //
 //	listen.go      the shortest way to serve
 //	server.go      the sockets: accept, Shutdown, Close
+//	replace.go     another Dispatcher for a Server that runs
 //	limits.go      places for sessions and connections, and what if there is none
 //	conn.go        one MTA connection, and the memory of its messages
 //	mta.go         the manners of Postfix and of Sendmail

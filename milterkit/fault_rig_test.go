@@ -392,7 +392,7 @@ func (r *faultRig) toldAtMost() (from, to int) {
 	return from, from
 }
 
-var failedLine = regexp.MustCompile(`level=WARN msg="milter failed" session=1 queue_id=\S* milter=faulty at=("[^"]+"|\S+) error=("(?:[^"\\]|\\.)*"|\S+) default_action=("[^"]+"|\S+)`)
+var failedLine = regexp.MustCompile(`level=WARN msg="milter failed" session=\d+ queue_id=\S* milter=faulty at=("[^"]+"|\S+) error=("(?:[^"\\]|\\.)*"|\S+) default_action=("[^"]+"|\S+)`)
 
 // compareLog looks for the one line that says what was wrong.
 func (r *faultRig) compareLog() {

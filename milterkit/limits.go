@@ -32,7 +32,7 @@ func turningAway(d *Dispatcher) *Dispatcher {
 	turnAway := func(context.Context, *Envelope) Verdict { return busy }
 	full, _ := NewDispatcher(Slot{Child: stateless{"max_sessions", Hooks{Mail: turnAway}}})
 	if d != nil {
-		full.Logger = d.Logger
+		full.Logger, full.lastID = d.Logger, d.lastID // no two sessions have one number
 	}
 	return full
 }

@@ -14,7 +14,7 @@ import (
 // A Server speaks the milter protocol to MTAs on behalf of a Dispatcher. Its
 // fields must not change once Serve has been called.
 type Server struct {
-	Dispatcher *Dispatcher
+	Dispatcher *Dispatcher // of the first sessions: see Replace
 
 	// MaxSessions bounds the sessions at one time. The next one waits 5 s for a place;
 	// if it gets none, its messages are told at MAIL to try again later (451 4.3.2). An
@@ -43,13 +43,13 @@ type Server struct {
 
 	setup sync.Once
 	limits
-	noRoom *Dispatcher // of sessions that got no place
 	budget spool.Budget
 	ctx    context.Context // of all hooks; done at Close
 	cancel context.CancelFunc
 
 	mu        sync.Mutex
 	closed    bool
+	now       *generation                // of new sessions
 	listeners map[*net.Listener]struct{} // of any type, so by address
 	conns     map[*conn]struct{}
 	serving   sync.WaitGroup
@@ -68,7 +68,7 @@ func (s *Server) init() {
 		s.conns = make(map[*conn]struct{})
 		s.connections, s.places = newPlaces(s.MaxConnections), newPlaces(s.MaxSessions)
 		s.ending = make(chan struct{})
-		s.noRoom = turningAway(s.Dispatcher)
+		s.now = newGeneration(s.ctx, s.Dispatcher)
 		s.budget.Max, s.budget.Dir = s.MaxMemory, s.TempDir
 		if s.MaxMemory == 0 {
 			s.budget.Max = DefaultMaxMemory
@@ -80,7 +80,9 @@ func (s *Server) logger() *slog.Logger {
 	if s.Logger != nil {
 		return s.Logger
 	}
-	return s.Dispatcher.logger()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now.d.logger()
 }
 
 // Serve serves MTAs that connect to ln until Close or Shutdown. It may be
@@ -89,10 +91,11 @@ func (s *Server) logger() *slog.Logger {
 func (s *Server) Serve(ln net.Listener) error {
 	s.init()
 	defer ln.Close()
-	if s.Dispatcher == nil {
+	s.mu.Lock()
+	if s.now.d == nil {
+		s.mu.Unlock()
 		return errors.New("milterkit: a Server needs a Dispatcher")
 	}
-	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
 		return ErrServerClosed
