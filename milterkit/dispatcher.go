@@ -27,8 +27,8 @@ type Dispatcher struct {
 	// Logger is told of each message and of each failure of a child. Nil: slog.Default().
 	Logger *slog.Logger
 
-	// OnReport, where it is set, is called after each message, for metrics and
-	// the like. Sessions call it at the same time, and wait for it.
+	// OnReport, where it is set, is called after each message, and when a session is refused before it has
+	// one, for metrics and the like. Sessions call it at the same time, and wait for it.
 	OnReport func(*Report)
 
 	slots    []Slot
@@ -40,13 +40,6 @@ type Dispatcher struct {
 
 	noneLeft seldom // a child wanted for descriptors
 }
-
-// What a Dispatcher does where it is told nothing else.
-const (
-	DefaultStageTimeout   = 25 * time.Second
-	DefaultMessageTimeout = 4*time.Minute + 50*time.Second
-	DefaultMaxGivenUp     = 100
-)
 
 // NewDispatcher returns a Dispatcher for slots, in their order. It fails if a
 // slot has no child, two children have one name, or a condition can never be

@@ -71,6 +71,7 @@ package milterkit
 //	worker.go      hooks under way: time, and giving up
 //	hookctx.go     a hook's ctx, and Progress
 //	report.go      what is logged and reported
+//	event.go       who was asked, and said what
 //	child.go       Child and Hooks
 //	slot.go        Slot and DefaultAction
 //	condition.go   Condition
@@ -83,4 +84,5 @@ package milterkit
 //	verdict.go     Verdict
 //	reply.go       the text of SMTP replies
 //	edits.go       Edit and Edits
+//	defaults.go    what is done where nothing is said
 //	errors.go      errors

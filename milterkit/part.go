@@ -115,14 +115,14 @@ func (p *part) set(at Stage, run func(*call) Verdict) bool {
 			c.timeout = p.contentTimeout()
 		}
 		c.start = now()
-		if c.limit = w.share(c.start); c.limit <= c.start {
-			p.answer = Fail(ErrNoTimeLeft)
-			return false
+		if c.limit = w.share(c.start); c.limit > c.start {
+			p.look(at)
+			w.start(c)
+			return true
 		}
-		p.look(at)
-		w.start(c)
-		return true
+		p.answer = Fail(ErrNoTimeLeft)
 	}
+	w.report.events.add(p, now(), 0)
 	return false
 }
 
@@ -130,8 +130,9 @@ func (p *part) set(at Stage, run func(*call) Verdict) bool {
 func (p *part) settle(at Stage, to Address) (holds bool, err error) {
 	p.call.to = to
 	p.earlier = p.walk.sayings(p.earlier, p.index)
+	p.call.condition = true
 	v := p.askWhere(at, runCondition, false)
-	p.earlier = p.earlier[:0]
+	p.call.condition, p.earlier = false, p.earlier[:0]
 	p.settled, p.holds = v.err == nil, v.kind == KindContinue
 	return p.holds, v.err
 }

@@ -28,10 +28,14 @@ type report struct {
 	refusal   Verdict
 
 	children []ChildReport // memory for those of the next Report
+	events   events
 }
 
 // begin starts the report of another message.
-func (r *report) begin() { *r = report{since: now(), children: r.children} }
+func (r *report) begin() {
+	r.events.begin()
+	*r = report{since: now(), children: r.children, events: r.events}
+}
 
 // decide notes a verdict that ended a stage; p is nil if no child gave it.
 func (r *report) decide(p *part, at Stage, v Verdict) {
@@ -50,7 +54,7 @@ func (r *report) decide(p *part, at Stage, v Verdict) {
 		}
 		r.by, r.at = by, at
 		if at < StageMail {
-			p.walk.logRefusedSession(by, at, v)
+			p.walk.tellRefusedSession(by, at, v)
 		}
 	}
 }
@@ -63,7 +67,12 @@ func (s *Session) client() string {
 	return s.Host + "[" + s.Addr + "]"
 }
 
-func (w *Walk) logRefusedSession(by string, at Stage, v Verdict) {
+// tellRefusedSession reports on a session that is refused before it has a message.
+func (w *Walk) tellRefusedSession(by string, at Stage, v Verdict) {
+	if w.d.OnReport != nil {
+		m := Message{Envelope: &Envelope{Session: &w.sess}}
+		w.report.to(w.d, &Report{Message: &m, Verdict: v, By: by, At: at, Events: w.report.events.list})
+	}
 	w.d.logger().Info("session refused",
 		"session", w.sess.ID, "client", w.sess.client(), "by", by, "at", at.String(), "verdict", v.String())
 }
@@ -71,17 +80,18 @@ func (w *Walk) logRefusedSession(by string, at Stage, v Verdict) {
 // A Report tells what became of one message, and the part of each child in it.
 // It and all that it points to hold for the call only.
 type Report struct {
-	Envelope *Envelope     // as it was in the end
+	Message  *Message      // as it was in the end, without its body; of a refused session only that
 	Verdict  Verdict       // what the MTA was told last; Continue where it took the message
 	Held     bool          // the MTA was asked to hold it
 	Aborted  bool          // it did not come to an end
 	By       string        // the child that decided, "milterkit", or ""
-	At       Stage         // where it did
+	At       Stage         // where it did; connect or helo: it has refused the session
 	Refused  int           // recipients that were refused, by children
 	Size     int64         // of the body, in bytes
 	Edits    int           // that the MTA was asked for
 	Took     time.Duration // from MAIL on
 	Children []ChildReport // those that took part or failed, in their order
+	Events   []Event       // as they happened, those of the session before the message first; 1000 at most
 }
 
 // A ChildReport is a child's part in a message.
@@ -90,6 +100,7 @@ type ChildReport struct {
 	Verdict Verdict // the last one that was not Continue; a Fail where the child has failed
 	At      Stage   // where it gave it
 	Edits   int     // that it asked for
+	Changes []Edit  // these edits; none of a child that was given up
 	Took    time.Duration
 	Shadow  bool
 }
@@ -142,7 +153,8 @@ func (*report) to(d *Dispatcher, r *Report) {
 // summary makes the Report of the message.
 func (w *Walk) summary() *Report {
 	r := &w.report
-	s := &Report{Envelope: &w.env, By: r.by, At: r.at, Refused: r.refused, Size: w.size, Edits: r.edits, Took: now().sub(r.since)}
+	m := &Message{Envelope: &w.env, fields: w.header.Fields(), complete: w.complete}
+	s := &Report{Message: m, Events: r.events.list, By: r.by, At: r.at, Refused: r.refused, Size: w.size, Edits: r.edits, Took: now().sub(r.since)}
 	switch {
 	case r.untold:
 		s.Aborted = true
@@ -163,7 +175,11 @@ func (w *Walk) summary() *Report {
 			p.verdict, p.at = p.refusal, p.saidAt
 		}
 		if p.in || p.verdict.kind != KindContinue {
-			s.Children = append(s.Children, ChildReport{p.Child.Name(), p.verdict, p.at, p.edits, p.spent, p.Shadow})
+			c := ChildReport{p.Child.Name(), p.verdict, p.at, p.edits, nil, p.spent, p.Shadow}
+			if p.edits > 0 && p.gone == nil { // what one given up holds is its own
+				c.Changes = p.call.edits.list
+			}
+			s.Children = append(s.Children, c)
 		}
 	}
 	return s

@@ -55,12 +55,6 @@ type Server struct {
 	serving   sync.WaitGroup
 }
 
-// What a Server does where it is told nothing else.
-const (
-	DefaultMaxMemory = 256 << 20
-	DefaultMaxHeader = 1 << 20
-)
-
 func (s *Server) init() {
 	s.setup.Do(func() {
 		s.ctx, s.cancel = context.WithCancel(context.Background())

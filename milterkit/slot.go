@@ -29,12 +29,6 @@ type Slot struct {
 	Together bool
 }
 
-// The times that a slot has where it gives no others.
-const (
-	DefaultCommandTimeout = 30 * time.Second
-	DefaultContentTimeout = 4 * time.Minute
-)
-
 func (s *Slot) commandTimeout() time.Duration { return or(s.CommandTimeout, DefaultCommandTimeout) }
 func (s *Slot) contentTimeout() time.Duration { return or(s.ContentTimeout, DefaultContentTimeout) }
 

@@ -234,8 +234,8 @@ func TestReports(t *testing.T) {
 		for _, c := range r.Children {
 			line += ", " + c.Name + " " + c.Verdict.String()
 		}
-		reports = append(reports, line+", "+r.Envelope.Sender.Addr)
-		if r.Size != 6 && r.Outcome() != "aborted" || r.Took <= 0 || len(r.Envelope.Recipients) != 1 {
+		reports = append(reports, line+", "+r.Message.Sender.Addr)
+		if r.Size != 6 && r.Outcome() != "aborted" || r.Took <= 0 || len(r.Message.Recipients) != 1 {
 			t.Errorf("%+v", r)
 		}
 	}

@@ -39,7 +39,9 @@ type call struct {
 	headed bool        // the child was told the header
 	live   bool        // it was shown the body
 	prompt bool        // it has promised to return
-	edits  Edits
+
+	condition bool // it is the child's condition
+	edits     Edits
 
 	// Of the session that waits.
 	start   moment
@@ -336,6 +338,7 @@ func (w *Walk) returned(c *call) {
 	}
 	c.ctx.release()
 	c.part.spent += c.took
+	w.report.events.add(c.part, c.start, c.took)
 }
 
 // stopReason says why hooks were told to stop.
@@ -384,6 +387,8 @@ func (w *Walk) giveUp(c *call) bool {
 	w.leaveMemory()
 	c.part.gone = ErrGivenUp
 	c.part.answer = Fail(w.stopReason())
-	c.part.spent += now().sub(c.start)
+	took := now().sub(c.start)
+	c.part.spent += took
+	w.report.events.add(c.part, c.start, took)
 	return true
 }

@@ -1,0 +1,71 @@
+package milterkit
+
+import "time"
+
+// An Event is an answer of a child, or of its condition.
+type Event struct {
+	Child     string
+	At        Stage
+	Condition bool    // its condition was asked: Continue where it holds, else Accept
+	To        string  // the recipient at hand
+	Verdict   Verdict // before the slot's DefaultAction
+	Start     time.Time
+	Took      time.Duration
+	Calls     int // 1, but for pieces of a body in a row
+}
+
+// Events are bounded for a message, and for the part of a session before it: one that
+// goes on for ever is not remembered for ever. Room for some is kept between messages.
+const (
+	maxEvents        = 1000
+	maxSessionEvents = 100
+	keptEvents       = 32
+)
+
+// events are what has happened so far, for a Report.
+type events struct {
+	list    []Event
+	session int // how many of them are older than the message
+}
+
+// begin forgets the message before.
+func (e *events) begin() {
+	if cap(e.list) > keptEvents {
+		e.list = append([]Event(nil), e.list[:e.session]...)
+	}
+	e.list = e.list[:e.session]
+}
+
+// add notes what the child at hand has just answered.
+func (e *events) add(p *part, start moment, took time.Duration) {
+	w, c := p.walk, p.call // of a child that was given up, the call is its own: it is only read
+	if w.d.OnReport == nil || w.opening || w.ending {
+		return
+	}
+	at := Stage(c.stage.Load())
+	if n := len(e.list); n > 0 && at == StageBody {
+		if last := &e.list[n-1]; last.At == at && last.Child == p.Child.Name() && last.Verdict == Continue && p.answer == Continue {
+			last.Took += took
+			last.Calls++
+			return
+		}
+	}
+	limit := maxEvents
+	if !w.open {
+		limit = maxSessionEvents
+	}
+	if len(e.list) >= limit {
+		return
+	}
+	event := Event{
+		Child: p.Child.Name(), At: at, Condition: c.condition, Verdict: p.answer,
+		Start: epoch.Add(time.Duration(start)), Took: took, Calls: 1,
+	}
+	if at == StageRcpt {
+		event.To = c.to.Addr
+	}
+	e.list = append(e.list, event)
+	if !w.open {
+		e.session = len(e.list)
+	}
+}

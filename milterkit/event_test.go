@@ -1,0 +1,140 @@
+package milterkit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/milterkit/sdk/milterkit"
+)
+
+// told drives sessions past slots, and returns what is reported of each message.
+func told(t *testing.T, session func(*milterkit.Walk), slots ...milterkit.Slot) (reports []string) {
+	t.Helper()
+	d, err := milterkit.NewDispatcher(slots...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Logger = slog.New(slog.DiscardHandler)
+	d.OnReport = func(r *milterkit.Report) {
+		lines := []string{fmt.Sprintf("%s by %q at %s, %q", r.Outcome(), r.By, r.At, r.Message.Get("Message-ID"))}
+		for _, e := range r.Events {
+			what := e.At.String()
+			if e.Condition {
+				what = "condition at " + what
+			}
+			if e.Took < 0 || e.Start.IsZero() {
+				t.Errorf("%+v has no time", e)
+			}
+			lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s: %s %s: %s, %d", e.Child, what, e.To, e.Verdict, e.Calls)))
+		}
+		for _, c := range r.Children {
+			if len(c.Changes) != c.Edits {
+				t.Errorf("%s: %d edits, and %d changes", c.Name, c.Edits, len(c.Changes))
+			}
+		}
+		reports = append(reports, strings.Join(lines, "\n"))
+	}
+	w := d.Walk(milterkit.AllActions)
+	session(w)
+	w.Close()
+	return reports
+}
+
+// A report has each answer of each child in the order in which they came, those of the
+// session with each of its messages.
+func TestEventsTellWhatHappened(t *testing.T) {
+	yes := func(context.Context, *milterkit.Envelope, milterkit.Address) bool { return true }
+	no := func(context.Context, *milterkit.Envelope, milterkit.Address) bool { return false }
+	got := told(t, func(w *milterkit.Walk) {
+		ctx := context.Background()
+		w.Connect(ctx, "mx.example.org", milterkit.FamilyInet, "192.0.2.1", 25)
+		w.Helo(ctx, "mx")
+		for range 2 {
+			w.Mail(ctx, milterkit.NewAddress("<a@example.org>"))
+			w.Rcpt(ctx, milterkit.NewAddress("<b@example.org>"))
+			w.Rcpt(ctx, milterkit.NewAddress("<c@example.org>"))
+			w.Message(ctx, []byte("Message-ID: <1@example.org>\r\n\r\nHello\r\n"))
+		}
+	},
+		milterkit.Slot{Child: childOf("first", milterkit.Hooks{
+			Helo: func(context.Context, *milterkit.Session) milterkit.Verdict { return milterkit.Continue },
+			Rcpt: func(_ context.Context, _ *milterkit.Envelope, to milterkit.Address) milterkit.Verdict {
+				if to.Addr == "b@example.org" {
+					return milterkit.Reject("5.1.1 no")
+				}
+				return milterkit.Continue
+			},
+		})},
+		milterkit.Slot{Child: childOf("never", milterkit.Hooks{}), When: milterkit.Condition{At: milterkit.StageConnect, Holds: no}},
+		milterkit.Slot{Child: childOf("down", milterkit.Hooks{Mail: func(context.Context, *milterkit.Envelope) milterkit.Verdict {
+			return milterkit.Fail(errors.New("down"))
+		}}), DefaultAction: milterkit.DefaultAccept},
+		milterkit.Slot{Child: milterkit.OnMessage("last", func(_ context.Context, _ *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
+			e.AddHeader("X-A", "1")
+			return milterkit.Accept
+		}), When: milterkit.Condition{At: milterkit.StageRcpt, Holds: yes}})
+	session := []string{
+		`never: condition at connect : accept, 1`,
+		`first: helo : continue, 1`,
+	}
+	message := []string{
+		`down: mail : fail: down, 1`,
+		`first: rcpt b@example.org: reject 550 5.1.1 no, 1`,
+		`first: rcpt c@example.org: continue, 1`,
+		`last: condition at rcpt c@example.org: continue, 1`,
+		`last: end of message : accept, 1`,
+	}
+	want := strings.Join(slices.Concat([]string{`accept by "" at no stage, "<1@example.org>"`}, session, message), "\n")
+	if len(got) != 2 || got[0] != want || got[1] != want {
+		t.Errorf("got\n%s\nwant each\n%s", strings.Join(got, "\n\n"), want)
+	}
+}
+
+// A session that is refused before it has a message has a report too.
+func TestARefusedSessionIsReported(t *testing.T) {
+	got := told(t, func(w *milterkit.Walk) { w.Helo(context.Background(), "mx") },
+		milterkit.Slot{Child: childOf("a", milterkit.Hooks{Helo: func(context.Context, *milterkit.Session) milterkit.Verdict { return milterkit.Reject("5.7.1 no") }})})
+	if want := []string{"reject by \"a\" at helo, \"\"\na: helo : reject 550 5.7.1 no, 1"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
+// Pieces of a body in a row are one event, and a session that goes on for ever does
+// not fill memory.
+func TestEventsAreBounded(t *testing.T) {
+	goOn := func(context.Context, *milterkit.Session) milterkit.Verdict { return milterkit.Continue }
+	got := told(t, func(w *milterkit.Walk) {
+		ctx := context.Background()
+		for range 2000 {
+			w.Helo(ctx, "mx")
+		}
+		w.Mail(ctx, milterkit.NewAddress("<a@example.org>"))
+		for i := range 2000 {
+			w.Rcpt(ctx, milterkit.NewAddress(fmt.Sprintf("<%d@example.org>", i)))
+		}
+		w.Reset()
+		w.Mail(ctx, milterkit.NewAddress("<a@example.org>"))
+		w.EndOfHeader(ctx)
+		for range 100 {
+			w.Body(ctx, make([]byte, 60000))
+		}
+		w.EndOfMessage(ctx)
+	}, milterkit.Slot{Child: childOf("a", milterkit.Hooks{
+		Helo: goOn,
+		Rcpt: func(context.Context, *milterkit.Envelope, milterkit.Address) milterkit.Verdict {
+			return milterkit.Continue
+		},
+		Body: func(context.Context, *milterkit.Message, []byte) milterkit.Verdict { return milterkit.Continue },
+	})})
+	if n := strings.Count(got[0], "\n"); n != 1000 {
+		t.Errorf("%d events", n)
+	}
+	if n := strings.Count(got[1], "\n"); n != 102 || !strings.Contains(got[1], "a: body : continue, 100") {
+		t.Errorf("%d events, the last %s", n, got[1][strings.LastIndex(got[1], "\n"):])
+	}
+}
