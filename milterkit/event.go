@@ -1,6 +1,9 @@
 package milterkit
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // An Event is an answer of a child, or of its condition.
 type Event struct {
@@ -31,7 +34,7 @@ type events struct {
 // begin forgets the message before.
 func (e *events) begin() {
 	if cap(e.list) > keptEvents {
-		e.list = append([]Event(nil), e.list[:e.session]...)
+		e.list = slices.Clone(e.list[:e.session])
 	}
 	e.list = e.list[:e.session]
 }
