@@ -20,6 +20,7 @@ var copiers = map[string]string{
 	"milterkit/answer.go: headerEdit":        "an edit of the header",
 	"milterkit/answer.go: writeOutcome":      "the list of the pieces of a new body",
 	"milterkit/edits.go: ReplaceBody":        "the list of the pieces of a new body",
+	"milterkit/event.go: begin":              "the events of a session",
 	"milterkit/message.go: Get":              "a value of the header",
 	"milterkit/message.go: Values":           "the values of a field",
 	"milterkit/message.go: Body":             "the list of the pieces of the body",
