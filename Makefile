@@ -35,6 +35,9 @@ install: ## the program, its manual pages, completions and service (PREFIX, DEST
 	bin/milterkit completion fish >$(SHARE)/fish/vendor_completions.d/milterkit.fish
 	install -m 644 LICENSE $(SHARE)/doc/milterkit/copyright
 	gzip -9nc CHANGELOG.md >$(SHARE)/doc/milterkit/CHANGELOG.md.gz
+	install -d $(SHARE)/man/man5
+	gzip -9nc $(SHARE)/man/man8/milterkit.toml.5 >$(SHARE)/man/man5/milterkit.toml.5.gz
+	rm $(SHARE)/man/man8/milterkit.toml.5
 ifeq ($(shell $(GO) env GOOS),linux)
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's,/usr/sbin,$(PREFIX)/sbin,' packaging/systemd/milterkit.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/milterkit.service

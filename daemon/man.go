@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,27 +16,31 @@ import (
 // newManCommand is for who makes packages; --help does not show it.
 func newManCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:    "man DIR",
-		Short:  "Write the manual pages",
-		Hidden: true,
-		Args:   cobra.ExactArgs(1),
+		Use:   "man DIR",
+		Short: "Write the manual pages",
+		Long: `Write the manual page of each command, and milterkit.toml(5), the one of the
+configuration file, into the folder DIR. It is for who makes packages.`,
+		Example: "  milterkit man share/man/man8",
+		Hidden:  true,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			for _, one := range manpage.Commands(c.Root()) {
-				if err := writePage(filepath.Join(args[0], manpage.Name(one)+"."+manpage.Section), one); err != nil {
+				write := func(w io.Writer, date, version string) error { return manpage.Write(w, one, date, version) }
+				if err := writePage(c, filepath.Join(args[0], manpage.Name(one)+"."+manpage.Section), write); err != nil {
 					return err
 				}
 			}
-			return nil
+			return writePage(c, filepath.Join(args[0], manpage.ConfigurationPage), manpage.WriteConfiguration)
 		},
 	}
 }
 
-func writePage(name string, c *cobra.Command) error {
+func writePage(c *cobra.Command, name string, write func(w io.Writer, date, version string) error) error {
 	f, err := os.Create(name)
 	if err != nil {
 		return err
 	}
-	err = manpage.Write(f, c, made(), fmt.Sprintf("%s %s", c.Root().Name(), release()))
+	err = write(f, made(), fmt.Sprintf("%s %s", c.Root().Name(), release()))
 	if closed := f.Close(); err == nil {
 		err = closed
 	}

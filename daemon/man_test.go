@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/milterkit/sdk/daemon/internal/config"
 	"github.com/milterkit/sdk/daemon/internal/manpage"
 )
 
@@ -32,7 +33,7 @@ func TestHelpManualAndCompletionAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	commands := manpage.Commands(newRootCommand("milterkit", all))
-	if len(pages) != len(commands) || len(pages) < 15 {
+	if len(pages) != len(commands)+1 || len(pages) < 15 { // and that of the configuration
 		t.Errorf("%d commands have %d pages", len(commands), len(pages))
 	}
 	flags := 0
@@ -71,6 +72,26 @@ func TestHelpManualAndCompletionAgree(t *testing.T) {
 		if status, script, errs := end(t, "completion", shell); status != 0 || !strings.Contains(script, "__complete") {
 			t.Errorf("%s: %d, %s", shell, status, errs)
 		}
+	}
+}
+
+// The manual page of the configuration file has every key, with what it means.
+func TestManualOfTheConfigurationHasEveryKey(t *testing.T) {
+	dir := t.TempDir()
+	if status, _, errs := end(t, "man", dir); status != 0 {
+		t.Fatal(errs)
+	}
+	page := printed(t, filepath.Join(dir, manpage.ConfigurationPage))
+	words := strings.NewReplacer("`", "").Replace
+	for _, s := range config.Docs() {
+		for _, d := range s.Keys {
+			if !strings.Contains(page, "\n"+d.Key+" ("+words(d.Default)+")\n") {
+				t.Errorf("milterkit.toml(5) has no %s (%s)", d.Key, d.Default)
+			}
+		}
+	}
+	if strings.Contains(page, "](") || strings.Contains(page, "`") {
+		t.Errorf("milterkit.toml(5) has Markdown in it:\n%s", page)
 	}
 }
 
