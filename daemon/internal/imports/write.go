@@ -85,7 +85,11 @@ func (p *plan) render() []byte {
 	} else if p.manager != nil && p.socket != "" {
 		comment("The socket is that of milter-manager, so main.cf stays as it is. Stop milter-manager before.")
 	} else {
-		comment("In main.cf: smtpd_milters = unix:/run/milterkit/milterkit.sock, and non_smtpd_milters = $smtpd_milters.")
+		port := p.freePort()
+		if !slices.ContainsFunc(p.keys, func(e entry) bool { return e.key == "listen" }) {
+			set(&p.keys, "listen", list([]string{"inet:" + port + "@127.0.0.1"}))
+		}
+		comment("In main.cf: smtpd_milters = inet:127.0.0.1:%s, and non_smtpd_milters = $smtpd_milters.", port)
 	}
 	b.WriteByte('\n')
 	p.server.render(comment)
@@ -100,6 +104,16 @@ func (p *plan) render() []byte {
 		m.render(&b, comment)
 	}
 	return []byte(b.String())
+}
+
+// freePort is one that none of the milters has. A Postfix in a chroot gets to it, too.
+func (p *plan) freePort() string {
+	for port := 8890; ; port-- {
+		name := strconv.Itoa(port)
+		if !slices.ContainsFunc(p.milters, func(m *milter) bool { return strings.Contains(m.socket, name) }) {
+			return name
+		}
+	}
 }
 
 // render writes the comments of a section.
