@@ -46,7 +46,7 @@ func remoteOf(m *config.Milter, log *slog.Logger) *remote.Milter {
 // each in its place.
 func serverOf(c *config.Config, children []milterkit.Child, log *slog.Logger) (*milterkit.Server, error) {
 	var server *milterkit.Server
-	known := when.Env{Sessions: func() int { return server.Sessions() }, Stress: stressFrom(postfixFolders, log)}
+	known := when.Env{Sessions: func() int { return server.Stats().Sessions }, Stress: stressFrom(postfixFolders, log)}
 	var slots []milterkit.Slot
 	grouped := false // the group that the milter at hand may join has a slot
 	for i, m := range c.Milters {

@@ -54,6 +54,7 @@ package milterkit
 //	server.go      the sockets: accept, Shutdown, Close
 //	replace.go     another Dispatcher for a Server that runs
 //	limits.go      places for sessions and connections, and what if there is none
+//	stats.go       figures of a Server
 //	conn.go        one MTA connection, and the memory of its messages
 //	mta.go         the manners of Postfix and of Sendmail
 //	negotiate.go   what is asked of the MTA

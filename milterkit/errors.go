@@ -19,8 +19,7 @@ var (
 	// ErrGivenUp is the reason of a failure when a hook of that child did not return earlier in the session.
 	ErrGivenUp = errors.New("an earlier hook has not returned")
 
-	// ErrTooManyGivenUp is the reason of a failure when too many hooks of a
-	// child, of all sessions, have not returned.
+	// ErrTooManyGivenUp is the reason of a failure when too many hooks of a child, of all sessions, have not returned.
 	ErrTooManyGivenUp = errors.New("too many hooks have not returned")
 )
 

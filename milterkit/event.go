@@ -29,6 +29,7 @@ const (
 type events struct {
 	list    []Event
 	session int // how many of them are older than the message
+	told    int // how many of these a Report has had
 }
 
 // begin forgets the message before.

@@ -20,7 +20,13 @@ func told(t *testing.T, session func(*milterkit.Walk), slots ...milterkit.Slot) 
 		t.Fatal(err)
 	}
 	d.Logger = slog.New(slog.DiscardHandler)
+	already := 0
 	d.OnReport = func(r *milterkit.Report) {
+		if r.Told != already {
+			t.Errorf("%d events are told again, want %d", r.Told, already)
+		}
+		for already = 0; already < len(r.Events) && r.Events[already].At < milterkit.StageMail; already++ {
+		}
 		lines := []string{fmt.Sprintf("%s by %q at %s, %q", r.Outcome(), r.By, r.At, r.Message.Get("Message-ID"))}
 		for _, e := range r.Events {
 			what := e.At.String()
@@ -101,6 +107,26 @@ func TestARefusedSessionIsReported(t *testing.T) {
 		milterkit.Slot{Child: childOf("a", milterkit.Hooks{Helo: func(context.Context, *milterkit.Session) milterkit.Verdict { return milterkit.Reject("5.7.1 no") }})})
 	if want := []string{"reject by \"a\" at helo, \"\"\na: helo : reject 550 5.7.1 no, 1"}; !slices.Equal(got, want) {
 		t.Errorf("%q", got)
+	}
+}
+
+// What comes between two messages belongs to the session, and the message before does
+// not become part of it.
+func TestEventsBetweenMessages(t *testing.T) {
+	got := told(t, func(w *milterkit.Walk) {
+		ctx := context.Background()
+		for range 2 {
+			w.Helo(ctx, "mx")
+			w.Mail(ctx, milterkit.NewAddress("<a@example.org>"))
+			w.Message(ctx, []byte("\r\nHello\r\n"))
+		}
+	}, milterkit.Slot{Child: childOf("a", milterkit.Hooks{
+		Helo: func(context.Context, *milterkit.Session) milterkit.Verdict { return milterkit.Continue },
+		Mail: func(context.Context, *milterkit.Envelope) milterkit.Verdict { return milterkit.Continue },
+	})})
+	want := "accept by \"\" at no stage, \"\"\na: helo : continue, 1\na: helo : continue, 1\na: mail : continue, 1"
+	if len(got) != 2 || got[1] != want {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n\n"), want)
 	}
 }
 

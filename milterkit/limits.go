@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -26,13 +27,13 @@ const crowded = time.Minute
 var busy = TempFail("4.3.2 Too busy, try again later")
 
 // turningAway returns the dispatcher of sessions that got no place: an ordinary
-// one, with a child that puts off every message. They are logged where those of d
-// are.
+// one, with a child that puts off every message. They are told of where those of
+// d are.
 func turningAway(d *Dispatcher) *Dispatcher {
 	turnAway := func(context.Context, *Envelope) Verdict { return busy }
 	full, _ := NewDispatcher(Slot{Child: stateless{"max_sessions", Hooks{Mail: turnAway}}})
 	if d != nil {
-		full.Logger, full.lastID = d.Logger, d.lastID // no two sessions have one number
+		full.Logger, full.OnReport, full.lastID = d.Logger, d.OnReport, d.lastID // no two sessions have one number
 	}
 	return full
 }
@@ -42,6 +43,9 @@ type limits struct {
 	connections chan struct{} // one for each that is open; nil: no limit
 	places      chan struct{} // one for each session that has one; nil: no limit
 	ending      chan struct{} // closed when the Server takes no more
+
+	waiting atomic.Int64  // sessions that wait for a place
+	refused atomic.Uint64 // that got none
 
 	full   seldom // no place for a session
 	queued seldom // connections are left in the listen queue
@@ -96,12 +100,15 @@ func (s *Server) takePlace() bool {
 		return true
 	default:
 	}
+	s.waiting.Add(1)
+	defer s.waiting.Add(-1)
 	timer := time.NewTimer(placeTimeout)
 	defer timer.Stop()
 	select {
 	case s.places <- struct{}{}:
 		return true
 	case <-timer.C:
+		s.refused.Add(1)
 		if n, ok := s.full.due(); ok {
 			s.logger().Warn("too many sessions: the messages of this one are told to come again",
 				"max_sessions", cap(s.places), "waited", placeTimeout, "times", n)

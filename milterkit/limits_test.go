@@ -259,7 +259,8 @@ func (f *fickle) Hooks() milterkit.Hooks {
 	}}
 }
 
-// Sessions are counted from accept until they have ended, those without a place too.
+// Sessions are counted from accept until they have ended, those without a place too,
+// and so are those that wait for one and those that get none.
 func TestSessionsAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t, func(s *milterkit.Server) { s.MaxSessions = 1 })
@@ -267,7 +268,7 @@ func TestSessionsAreCounted(t *testing.T) {
 		count := func(want int) {
 			t.Helper()
 			synctest.Wait()
-			if got := c.Sessions(); got != want {
+			if got := c.Stats().Sessions; got != want {
 				t.Errorf("%d sessions, want %d", got, want)
 			}
 		}
@@ -278,6 +279,19 @@ func TestSessionsAreCounted(t *testing.T) {
 		count(1)
 		second.Close()
 		count(0)
+		first, second = c.dial(), c.dial()
+		defer first.Close()
+		defer second.Close()
+		mail(t, first)
+		time.AfterFunc(time.Second, func() {
+			if got := c.Stats(); got.Sessions != 2 || got.Waiting != 1 || got.Begun != 4 || got.Refused != 0 {
+				t.Errorf("while one waits: %+v", got)
+			}
+		})
+		mail(t, second)
+		if got := c.Stats(); got.Waiting != 0 || got.Refused != 1 {
+			t.Errorf("when it got no place: %+v", got)
+		}
 	})
 }
 

@@ -90,7 +90,7 @@ func TestReplaceLeavesSessionsAsTheyBegan(t *testing.T) {
 		if !hasEnded(ended) {
 			t.Error("no session has the old one, and ended is not closed")
 		}
-		if n := s.Sessions(); n != 2 {
+		if n := s.Stats().Sessions; n != 2 {
 			t.Errorf("%d sessions, want 2", n)
 		}
 	})

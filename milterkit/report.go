@@ -71,7 +71,7 @@ func (s *Session) client() string {
 func (w *Walk) tellRefusedSession(by string, at Stage, v Verdict) {
 	if w.d.OnReport != nil {
 		m := Message{Envelope: &Envelope{Session: &w.sess}}
-		w.report.to(w.d, &Report{Message: &m, Verdict: v, By: by, At: at, Events: w.report.events.list})
+		w.report.to(w.d, &Report{Message: &m, Verdict: v, By: by, At: at, Events: w.report.events.list, Told: w.report.events.told})
 	}
 	w.d.logger().Info("session refused",
 		"session", w.sess.ID, "client", w.sess.client(), "by", by, "at", at.String(), "verdict", v.String())
@@ -92,6 +92,7 @@ type Report struct {
 	Took     time.Duration // from MAIL on
 	Children []ChildReport // those that took part or failed, in their order
 	Events   []Event       // as they happened, those of the session before the message first; 1000 at most
+	Told     int           // so many of the first Events were in an earlier Report of the session too
 }
 
 // A ChildReport is a child's part in a message.
@@ -141,20 +142,21 @@ func (w *Walk) tell() {
 }
 
 // to hands a Report on. A panic there is nothing that the message could help.
-func (*report) to(d *Dispatcher, r *Report) {
+func (r *report) to(d *Dispatcher, told *Report) {
+	r.events.told = r.events.session
 	defer func() {
 		if v := recover(); v != nil {
 			d.logger().Error("OnReport panicked", "error", fmt.Sprint(v), "stack", string(debug.Stack()))
 		}
 	}()
-	d.OnReport(r)
+	d.OnReport(told)
 }
 
 // summary makes the Report of the message.
 func (w *Walk) summary() *Report {
 	r := &w.report
 	m := &Message{Envelope: &w.env, fields: w.header.Fields(), complete: w.complete}
-	s := &Report{Message: m, Events: r.events.list, By: r.by, At: r.at, Refused: r.refused, Size: w.size, Edits: r.edits, Took: now().sub(r.since)}
+	s := &Report{Message: m, Events: r.events.list, Told: r.events.told, By: r.by, At: r.at, Refused: r.refused, Size: w.size, Edits: r.edits, Took: now().sub(r.since)}
 	switch {
 	case r.untold:
 		s.Aborted = true

@@ -26,16 +26,14 @@ type Server struct {
 	// it in the listen queue: descriptors stay free for sessions. Zero: no limit.
 	MaxConnections int
 
-	// MaxMemory bounds the bytes of messages that are held in memory, for all
-	// sessions together; beyond it bodies go to an unlinked file in TempDir.
-	// Zero: DefaultMaxMemory. Below zero: no limit.
+	// MaxMemory bounds the bytes of messages that are held in memory, for all sessions together; beyond it
+	// bodies go to an unlinked file in TempDir. Zero: DefaultMaxMemory. Below zero: no limit.
 	MaxMemory int64
 
 	// TempDir is where that file is, best not in memory. Empty: os.TempDir().
 	TempDir string
 
-	// MaxHeader bounds one message's whole header, in bytes; a longer one is
-	// refused with 552. Zero: DefaultMaxHeader.
+	// MaxHeader bounds one message's whole header, in bytes; a longer one is refused with 552. Zero: DefaultMaxHeader.
 	MaxHeader int
 
 	// Logger is told of failures of connections. Nil: the Dispatcher's.
@@ -52,6 +50,7 @@ type Server struct {
 	now       *generation                // of new sessions
 	listeners map[*net.Listener]struct{} // of any type, so by address
 	conns     map[*conn]struct{}
+	begun     uint64 // connections so far
 	serving   sync.WaitGroup
 }
 
@@ -142,6 +141,7 @@ func (s *Server) serveConn(nc net.Conn) {
 	}
 	c := newConn(s, nc)
 	s.conns[c] = struct{}{}
+	s.begun++
 	s.serving.Go(func() {
 		defer func() {
 			s.dismiss()
@@ -151,13 +151,6 @@ func (s *Server) serveConn(nc net.Conn) {
 		}()
 		c.serve()
 	})
-}
-
-// Sessions returns how many there are now, those without a place included.
-func (s *Server) Sessions() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.conns)
 }
 
 // Shutdown takes no more connections, ends idle sessions, and lets messages under

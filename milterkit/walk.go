@@ -41,9 +41,8 @@ type Memory interface {
 // Discard, or a refusal. Where ctx is done, hooks under way are told to stop, and
 // the answer is 451 4.3.2: no child is to blame, and no default action decides.
 type Walk struct {
-	// OnProgress, where it is set, is called every five seconds while hooks
-	// run, so that the MTA can be told to wait. It may be called on another
-	// goroutine, while a method of the Walk is under way, and must not panic.
+	// OnProgress, where it is set, is called every five seconds while hooks run, so that the MTA can be told to
+	// wait. It may be called on another goroutine, while a method of the Walk is under way, and must not panic.
 	OnProgress func()
 
 	// Memory, where it is set, holds the bytes given to Header and Body.
@@ -273,6 +272,7 @@ func (w *Walk) Reset() {
 	}
 	w.beginEnding()
 	w.tell()
+	w.report.events.begin() // what comes before the next message is the session's
 	for i := range w.parts {
 		w.first = i
 		w.parts[i].reset()

@@ -63,6 +63,7 @@ func (f *file) put(b *Budget, p []byte, join bool) (view []byte, joined bool, er
 	}
 	f.used += len(p)
 	f.spilled += int64(len(p))
+	b.spilled.Add(int64(len(p)))
 	view = f.windows[len(f.windows)-1][f.run:f.used:f.used] // an append must not run into the mapping
 	return view, joined, nil
 }

@@ -50,8 +50,9 @@ type Budget struct {
 	// view that was kept for too long. It costs time: not for production.
 	Poison bool
 
-	used   atomic.Int64
-	stores atomic.Int64 // not released; each may come to need a page
+	used    atomic.Int64
+	spilled atomic.Int64
+	stores  atomic.Int64 // not released; each may come to need a page
 
 	// Tests put failures and short windows here. Zero means what production has.
 	writeAt func(f *os.File, p []byte, off int64) (int, error)
@@ -60,6 +61,9 @@ type Budget struct {
 
 // Used returns how many bytes of slabs are in use now.
 func (b *Budget) Used() int64 { return b.used.Load() }
+
+// Spilled returns how many bytes have been spilled so far.
+func (b *Budget) Spilled() int64 { return b.spilled.Load() }
 
 // NewStore returns an empty store with one reference, the caller's. An empty
 // store holds nothing but itself: slabs and files come when they are asked for.
