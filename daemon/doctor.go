@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -98,7 +99,7 @@ func (all natives) examine(ctx context.Context, file string, folders []string, n
 	case named || !errors.Is(err, fs.ErrNotExist):
 		return nil, usage("--postfix-config: %w", err)
 	default:
-		r.Note("there is no Postfix here (%v): only milterkit and its milters were looked at", err)
+		r.Note("there is no Postfix here (no main.cf in %s): only milterkit and its milters were looked at", strings.Join(folders, ", "))
 	}
 	r.Authserv(systemRoot, c, p)
 	known := doctor.Known(systemRoot, c) // some of what it reads is root's alone
