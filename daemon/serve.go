@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/milterkit/sdk/daemon/internal/config"
+	"github.com/milterkit/sdk/daemon/internal/journal"
 	"github.com/milterkit/sdk/daemon/internal/listen"
 	"github.com/milterkit/sdk/milterkit"
 )
@@ -60,7 +61,9 @@ type daemon struct {
 	statusAt  []*listen.Listener // where it is to be had
 	server    *milterkit.Server
 	probes    []probe
-	notes     []string // to be logged once it runs
+	notes     []string         // to be logged once it runs
+	observers observers        // of what becomes of messages
+	journal   *journal.Journal // nil: off
 }
 
 // prepare does all that needs the rights of root, and drops them, before
@@ -119,6 +122,8 @@ func (d *daemon) prepare(in *listen.Inherited) error {
 	if d.server, d.probes, err = d.natives.build(c, d.log); err != nil {
 		return err
 	}
+	d.openJournal(c)
+	d.observers.watch(d.server.Dispatcher)
 	if note := limitSessions(d.server, c.Server.MaxSessions.V, descriptorsOf(d.probes)); note != "" {
 		d.notes = append(d.notes, note)
 	}
@@ -156,6 +161,7 @@ func (d *daemon) close() {
 			d.log.Warn("a child was not closed well", "error", err)
 		}
 	}
+	d.closeJournal()
 }
 
 // probeFirst is how long the first MTA waits until all milters have been asked

@@ -41,6 +41,8 @@ type Server struct {
 	DrainTimeout    Value[time.Duration] // of sessions that a reload or a restart has left behind
 	Log             Value[string]        // "stderr" or "syslog"
 	Status          Value[[]Socket]      // none: off
+	Journal         Value[string]        // the file of the history of messages; empty: off
+	JournalSize     Value[Size]
 	Detect          Value[bool]          // the milters of this machine are added
 }
 
@@ -159,6 +161,7 @@ func defaultServer() Server {
 		ShutdownTimeout: Value[time.Duration]{V: 5 * time.Second},
 		DrainTimeout:    Value[time.Duration]{V: 10 * time.Minute},
 		Log:             Value[string]{V: "stderr"},
+		JournalSize:     Value[Size]{V: 256 << 20},
 	}
 }
 

@@ -69,6 +69,8 @@ func (l *loader) serverKeys(s *Server) []key {
 		{"drain_timeout", into(l, &s.DrainTimeout, duration)},
 		{"log", into(l, &s.Log, tomlfile.Text("stderr", parseOneOf("stderr", "syslog")))},
 		{"status", into(l, &s.Status, l.readStatus)},
+		{"journal", into(l, &s.Journal, tomlfile.Text("/var/lib/milterkit/journal.db", parseJournal))},
+		{"journal_size", into(l, &s.JournalSize, readJournalSize)},
 		{"detect", into(l, &s.Detect, tomlfile.Bool)},
 	}
 }
@@ -407,6 +409,14 @@ func parseUser(s string) (string, error) {
 func parseWord(s string) (string, error) {
 	if strings.ContainsFunc(s, isControl) || strings.ContainsAny(s, " :,/") {
 		return "", fmt.Errorf("%q is not a name of the system", s)
+	}
+	return s, nil
+}
+
+// parseJournal reads the path of a file, or "" for none.
+func parseJournal(s string) (string, error) {
+	if s != "" && (!filepath.IsAbs(s) || strings.HasSuffix(s, "/") || strings.ContainsFunc(s, isControl)) {
+		return "", fmt.Errorf(`%q is not the path of a file; it begins with /, such as "/var/lib/milterkit/journal.db"`, s)
 	}
 	return s, nil
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/milterkit/sdk/daemon/internal/journal"
 	"github.com/milterkit/sdk/internal/tomlfile"
 )
 
@@ -27,6 +28,15 @@ func readMaxHeader(v *tomlfile.Value) (Size, error) {
 	n, err := readSize(v)
 	if err == nil && n > 1<<30 {
 		return 0, errors.New(`a header stays in memory, so this is at most "1GiB"`)
+	}
+	return n, err
+}
+
+// readJournalSize takes a size that a journal can keep to.
+func readJournalSize(v *tomlfile.Value) (Size, error) {
+	n, err := readSize(v)
+	if err == nil && n < journal.MinSize {
+		return 0, fmt.Errorf("a journal has room for little with less than %q", Size(journal.MinSize).String())
 	}
 	return n, err
 }

@@ -38,6 +38,8 @@ func (s *Server) settings() section {
 		duration("drain_timeout", s.DrainTimeout),
 		{"log", s.Log.V, s.Log.From},
 		{"status", texts(s.Status.V), s.Status.From},
+		{"journal", s.Journal.V, s.Journal.From},
+		{"journal_size", s.JournalSize.V.String(), s.JournalSize.From},
 		{"detect", s.Detect.V, s.Detect.From},
 	}
 }
