@@ -50,6 +50,9 @@ var wrongFiles = []struct{ rule, file, want string }{
 	{"a size is a number", "[server]\nmax_memory = \"much\"\n", `2:14: max_memory: "much" is not a size; write a whole number and a unit, such as "256MiB", "10MB" or "65536B"`},
 	{"a size is positive", "[server]\nmax_memory = -1\nmax_header = \"0\"\n",
 		"2:14: max_memory: a size is more than 0, such as \"256MiB\"\n" + `3:14: max_header: a size is more than 0, such as "256MiB"`},
+	{"a journal is a file with room for something", "[server]\njournal = \"j.db\"\njournal_size = \"1MiB\"\n",
+		"2:11: journal: \"j.db\" is not the path of a file; it begins with /, such as \"/var/lib/milterkit/journal.db\"\n" +
+			`3:16: journal_size: a journal has room for little with less than "8MiB"`},
 	{"a size has an end", "[server]\nmax_memory = \"99999999999GiB\"\nmax_header = \"2GiB\"\n",
 		"2:14: max_memory: \"99999999999GiB\" is more than any computer has\n" + `3:14: max_header: a header stays in memory, so this is at most "1GiB"`},
 	{"a mode is octal", "[server]\nsocket_mode = \"0680\"\n", `2:15: socket_mode: "0680" is not the mode of a socket; write three octal digits behind a 0, such as "0660"`},
@@ -191,6 +194,8 @@ shutdown_timeout = "1.5s"
 log = "syslog"
 drain_timeout = "1m"
 status = ["[::1]:8891", "unix:/s"]
+journal = "/j/j.db"
+journal_size = "1GiB"
 detect = true
 
 [[milter]]
@@ -226,7 +231,7 @@ x = "1"
 	}
 	s := c.Server
 	if s.SocketMode.V != fs.FileMode(0o600) || s.MaxMemory.V != 10e6 || s.MaxHeader.V != 65536 ||
-		s.ShutdownTimeout.V != 1500*time.Millisecond || !slices.Equal(s.Status.V, []Socket{{Network: "tcp", Addr: "[::1]:8891"}, {Network: "unix", Addr: "/s"}}) || s.DrainTimeout.V != time.Minute || len(s.Listen.V) != 3 {
+		s.ShutdownTimeout.V != 1500*time.Millisecond || !slices.Equal(s.Status.V, []Socket{{Network: "tcp", Addr: "[::1]:8891"}, {Network: "unix", Addr: "/s"}}) || s.DrainTimeout.V != time.Minute || s.Journal.V != "/j/j.db" || s.JournalSize.V != 1<<30 || len(s.Listen.V) != 3 {
 		t.Errorf("got %+v", s)
 	}
 	m := c.Milters[1]
@@ -239,7 +244,7 @@ x = "1"
 	if m.ShadowShare.V != 0.1 || !m.SendmailMacros.V {
 		t.Errorf("got %+v", m)
 	}
-	if got := m.Name.From.String(); got != "f:24" {
+	if got := m.Name.From.String(); got != "f:26" {
 		t.Errorf("name is from %s", got)
 	}
 	if len(c.Enabled()) != 1 {
@@ -290,6 +295,8 @@ shutdown_timeout = "5s"                                    # default
 drain_timeout    = "10m"                                   # default
 log              = "stderr"                                # default
 status           = []                                      # default
+journal          = ""                                      # default
+journal_size     = "256MiB"                                # default
 detect           = false                                   # default
 `
 	if got := string(c.TOML()); got != want {

@@ -26,7 +26,7 @@ var serverDocs = []Doc{
 	{Key: "drain_timeout", Meaning: "after a reload or a restart, sessions under way go on as they began; those that last longer than this end as after SIGTERM."},
 	{Key: "log", Meaning: "or `\"syslog\"` (mail.info). One line a message."},
 	{Key: "status", Default: "off", Meaning: "where the daemon tells over HTTP how it is: an address (`\"127.0.0.1:8891\"`), a socket (`\"unix:/run/milterkit/status.sock\"`), or a list of several, which all answer the same. `GET /healthz` (200: the process lives) and `GET /readyz` (200: it takes connections; 503: it is ending) say nothing of the milters. What changes something is taken over a unix socket only, from root and from milterkit's own user."},
-	{Key: "journal", Default: "off", Meaning: "the file of the history of messages, which `milterkit trace` reads: who sent what to whom, what each milter said, and what came of it; never a body. Its folder belongs to `user`, as `\"/var/lib/milterkit/journal.db\"` does. A change takes a restart."},
+	{Key: "journal", Default: "off", Meaning: "the file of the history of messages: who sent what to whom, what each milter said, and what came of it; never a body. Its folder belongs to `user`, as `\"/var/lib/milterkit/journal.db\"` does. A change takes a restart."},
 	{Key: "journal_size", Meaning: "what that file may take with all that belongs to it, `\"8MiB\"` at least; the oldest messages go first. A message takes about 1 KiB."},
 	{Key: "detect", Meaning: "`true`: the milters that this machine has are added at start, behind those of the file ([detect](detect.md))."},
 }

@@ -42,9 +42,11 @@ func drawConfig(t *rapid.T) *Config {
 		MaxHeader:      Value[Size]{Size(rapid.Int64Range(1, 1<<30).Draw(t, "header")), at},
 		StageTimeout:   span("stage"),
 		MessageTimeout: span("message"), ShutdownTimeout: span("shutdown"), DrainTimeout: span("drain"),
-		Log:    Value[string]{rapid.SampledFrom([]string{"stderr", "syslog"}).Draw(t, "log"), at},
-		Status: Value[[]Socket]{rapid.SampledFrom([][]Socket{nil, {{Network: "tcp", Addr: "127.0.0.1:70"}}, {{Network: "unix", Addr: "/s"}, {Network: "tcp", Addr: "[::1]:70"}}}).Draw(t, "status"), at},
-		Detect: Value[bool]{rapid.Bool().Draw(t, "detect"), at},
+		Log:         Value[string]{rapid.SampledFrom([]string{"stderr", "syslog"}).Draw(t, "log"), at},
+		Status:      Value[[]Socket]{rapid.SampledFrom([][]Socket{nil, {{Network: "tcp", Addr: "127.0.0.1:70"}}, {{Network: "unix", Addr: "/s"}, {Network: "tcp", Addr: "[::1]:70"}}}).Draw(t, "status"), at},
+		Journal:     Value[string]{rapid.SampledFrom([]string{"", "/j"}).Draw(t, "journal"), at},
+		JournalSize: Value[Size]{Size(rapid.Int64Range(8<<20, math.MaxInt64).Draw(t, "journal size")), at},
+		Detect:      Value[bool]{rapid.Bool().Draw(t, "detect"), at},
 	}}
 	if slices.ContainsFunc(c.Server.Status.V, func(s Socket) bool { return slices.Contains(c.Server.Listen.V, s) }) {
 		c.Server.Status.V = nil // it can not be both
