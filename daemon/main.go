@@ -144,6 +144,7 @@ filters, in the order of one file.`,
 		newManCommand(),
 		newBenchCommand(),
 		newBenchPartCommand(),
+		newTraceCommand(all),
 		newVersionCommand(),
 	)
 	for _, c := range commandsOf(root) { // examples are written for the program that is ours

@@ -43,7 +43,7 @@ type Server struct {
 	Status          Value[[]Socket]      // none: off
 	Journal         Value[string]        // the file of the history of messages; empty: off
 	JournalSize     Value[Size]
-	Detect          Value[bool]          // the milters of this machine are added
+	Detect          Value[bool] // the milters of this machine are added
 }
 
 // Milter is one section [[milter]]. Either Use or Socket is set.

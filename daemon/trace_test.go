@@ -1,0 +1,104 @@
+package daemon
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/milterkit/sdk/daemon/internal/journal"
+	"github.com/milterkit/sdk/daemon/internal/record"
+)
+
+// traced writes a journal of some messages, and returns a configuration that has it.
+func newTraced(t *testing.T) (conf, file string) {
+	t.Helper()
+	dir := t.TempDir()
+	conf, file = filepath.Join(dir, "milterkit.toml"), filepath.Join(dir, "journal.db")
+	text := "[server]\njournal = \"" + file + "\"\n[[milter]]\nname = \"spam\"\nsocket = \"unix:/s\"\nwhen = \"!local\"\n"
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j, err := journal.Open(file, journal.MinSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sender := "alice@example.org"
+	for i, id := range []string{"4F3A21C0B1", "4F3A21C0B2", "4F3A21C0B3"} {
+		j.Put(&record.Message{Session: uint64(100 + i), QueueID: id, Time: time.Now().Add(time.Duration(i-3) * time.Hour), Client: "mx.example.org", Addr: "192.0.2.1",
+			Sender: &sender, To: []string{"bob@example.net"}, Rcpts: 1, ID: id + "@example.org", Outcome: []string{"accept", "reject", "accept"}[i], By: []string{"", "spam", ""}[i],
+			Steps: []record.Step{{Milter: "spam", At: "connect", Condition: "does not hold"}}})
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return conf, file
+}
+
+// One command answers where a message is, by whatever is known of it.
+func TestTrace(t *testing.T) {
+	conf, file := newTraced(t)
+	empty, off := filepath.Join(t.TempDir(), "none.db"), filepath.Join(t.TempDir(), "off.toml")
+	if err := os.WriteFile(off, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args   string
+		status int
+		want   []string // in what is printed
+	}{
+		{"4F3A21C0B2", 0, []string{"message 4F3A21C0B2: rejected", "<alice@example.org>", "not asked: its `when` does not hold (!local)"}},
+		{"4F3A21C0B2 --explain", 0, []string{"  * "}},
+		{"<4F3A21C0B2@example.org>", 0, []string{"message 4F3A21C0B2: "}},
+		{"101", 0, []string{"message 4F3A21C0B2: "}},
+		{"ALICE@example.org", 0, []string{"4F3A21C0B3 ", "4F3A21C0B2 ", "4F3A21C0B1 "}},
+		{"--limit 2", 0, []string{"4F3A21C0B3 ", "4F3A21C0B2 ", "the newest 2; there may be more"}},
+		{"@example.net --outcome reject", 0, []string{"message 4F3A21C0B2: "}},
+		{"192.0.2.0/24 --since 90m", 0, []string{"message 4F3A21C0B3: "}},
+		{"example.org --since 2020-01-31", 0, []string{"4F3A21C0B1 "}},
+		{"4F3A21C0B9", 1, []string{`nothing about "4F3A21C0B9", which was taken for a queue id, or the name of a client, in the journal's 3 messages from `}},
+		{"4F3A21C0B1 --since 1h", 1, []string{"with that --since"}},
+		{"4F3A21C0B1 --since soon", 2, []string{`"soon" is no time`}},
+		{"4F3A21C0B1 --outcome bounced", 2, []string{"there are accept, reject"}},
+		{"4F3A21C0B1 --limit 0", 2, []string{"at least 1"}},
+		{"one two", 2, []string{"accepts at most 1 arg"}},
+		{"4F3A21C0B1 --journal " + empty, 1, []string{"there is no journal " + empty}},
+		{"4F3A21C0B1 --config " + off, 1, []string{"has no journal", "journal = "}},
+		{"4F3A21C0B1 --config " + off + " --journal " + file, 0, []string{"message 4F3A21C0B1: accepted"}},
+		{"4F3A21C0B1 --journal " + conf, 1, []string{"file is not a database"}},
+	} {
+		args := append([]string{"trace"}, strings.Fields(c.args)...)
+		if !strings.Contains(c.args, "--config") {
+			args = append(args, "--config", conf)
+		}
+		var out bytes.Buffer
+		if got := run("milterkit", nil, args, &out, &out); got != c.status {
+			t.Errorf("%s: status %d, want %d\n%s", c.args, got, c.status, &out)
+		}
+		rest := out.String()
+		for _, want := range c.want {
+			_, after, ok := strings.Cut(rest, want)
+			if !ok {
+				t.Errorf("%s: no %q in\n%s", c.args, want, &out)
+			}
+			rest = after
+		}
+	}
+}
+
+// With --json there is one object a line, with all that is known.
+func TestTraceInJSON(t *testing.T) {
+	conf, _ := newTraced(t)
+	var out, errs bytes.Buffer
+	if got := run("milterkit", nil, []string{"trace", "--json", "bob@example.net", "--config", conf}, &out, &errs); got != 0 {
+		t.Fatal(got, errs.String())
+	}
+	lines := bytes.Split(bytes.TrimSpace(out.Bytes()), []byte("\n"))
+	var m record.Message
+	if err := json.Unmarshal(lines[0], &m); err != nil || len(lines) != 3 || m.QueueID != "4F3A21C0B3" || len(m.Steps) != 1 {
+		t.Errorf("%v\n%s", err, &out)
+	}
+}
