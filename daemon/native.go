@@ -181,6 +181,9 @@ type named struct {
 
 func (n named) Name() string { return n.name }
 
+// Unwrap returns the child itself.
+func (n named) Unwrap() milterkit.Child { return n.Child }
+
 // Close closes the child, where it can be.
 func (n named) Close() error {
 	if c, ok := n.Child.(io.Closer); ok {

@@ -19,6 +19,7 @@ import (
 	"github.com/milterkit/sdk/daemon/internal/config"
 	"github.com/milterkit/sdk/daemon/internal/journal"
 	"github.com/milterkit/sdk/daemon/internal/listen"
+	"github.com/milterkit/sdk/daemon/internal/metrics"
 	"github.com/milterkit/sdk/milterkit"
 )
 
@@ -61,6 +62,7 @@ type daemon struct {
 	statusAt  []*listen.Listener // where it is to be had
 	server    *milterkit.Server
 	probes    []probe
+	metrics   *metrics.Metrics
 	notes     []string         // to be logged once it runs
 	observers observers        // of what becomes of messages
 	journal   *journal.Journal // nil: off
@@ -127,6 +129,7 @@ func (d *daemon) prepare(in *listen.Inherited) error {
 	if note := limitSessions(d.server, c.Server.MaxSessions.V, descriptorsOf(d.probes)); note != "" {
 		d.notes = append(d.notes, note)
 	}
+	d.serveMetrics()
 	return nil
 }
 

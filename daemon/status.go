@@ -52,8 +52,9 @@ func newStatusServer(log *slog.Logger) *statusServer {
 // http.ServeMux, such as "GET /metrics".
 func (s *statusServer) handle(pattern string, h http.HandlerFunc) { s.mux.HandleFunc(pattern, h) }
 
-// handleCommand adds what changes something, such as "POST /reload": it is taken from
-// those only who may do that, and may take its time.
+// handleCommand adds what changes something, such as "POST /reload", or shows what is
+// nobody else's business: it is taken from those only who may do that, and may take its
+// time.
 func (s *statusServer) handleCommand(pattern string, h http.HandlerFunc) {
 	s.handle(pattern, func(w http.ResponseWriter, r *http.Request) {
 		conn, _ := r.Context().Value(connKey{}).(net.Conn)
@@ -61,7 +62,8 @@ func (s *statusServer) handleCommand(pattern string, h http.HandlerFunc) {
 			say(w, http.StatusForbidden, err.Error())
 			return
 		}
-		if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil {
+		c := http.NewResponseController(w)
+		if err := errors.Join(c.SetReadDeadline(time.Time{}), c.SetWriteDeadline(time.Time{})); err != nil {
 			say(w, http.StatusInternalServerError, err.Error())
 			return
 		}

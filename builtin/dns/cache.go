@@ -41,6 +41,8 @@ type Cache struct {
 	mu         sync.Mutex
 	young, old map[question]*answer // what is old goes when young is full
 	bytes      int                  // of young
+	oldBytes   int
+	stats      Stats // but for what the above tells
 }
 
 // A question is what the name server is asked.
@@ -193,8 +195,10 @@ func (c *Cache) find(q question) (a *answer, mine bool) {
 		a = c.old[q]
 	}
 	if a != nil && (a.until.IsZero() || c.now().Before(a.until)) {
+		c.stats.Hits++
 		return a, false
 	}
+	c.stats.Misses++
 	a = &answer{done: make(chan struct{})}
 	if c.young == nil {
 		c.young = map[question]*answer{}
@@ -211,6 +215,9 @@ func (c *Cache) learn(q question, a *answer, records any, err error, size int) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err != nil && !NotFound(err) {
+		c.stats.Failures++
+	}
 	a.records, a.err, a.until = records, err, c.now().Add(lifetime)
 	close(a.done)
 	most := positive(c.MaxBytes, DefaultMaxBytes) / 2
@@ -219,6 +226,6 @@ func (c *Cache) learn(q question, a *answer, records any, err error, size int) {
 		return
 	}
 	if c.bytes += size; c.bytes > most {
-		c.old, c.young, c.bytes = c.young, map[question]*answer{}, 0
+		c.old, c.oldBytes, c.young, c.bytes = c.young, c.bytes, map[question]*answer{}, 0
 	}
 }

@@ -236,3 +236,20 @@ func TestServer(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// The figures tell what was known, what was asked, and what went wrong.
+func TestStats(t *testing.T) {
+	c := &Cache{Resolver: panicking{}, Logger: slog.New(slog.DiscardHandler)}
+	for range 3 {
+		c.LookupTXT(t.Context(), "example.org")
+	}
+	s := c.Stats()
+	if s.Hits != 2 || s.Misses != 1 || s.Failures != 1 || s.Answers != 1 || s.Bytes == 0 {
+		t.Errorf("%+v", s)
+	}
+	before := SharedStats()
+	Shared(netip.MustParseAddrPort("127.0.0.1:1")).Stats()
+	if after := SharedStats(); after != before {
+		t.Errorf("%+v, before %+v", after, before)
+	}
+}

@@ -30,6 +30,7 @@ type Disk struct {
 	path    string
 	clock   func() time.Time
 	logSize int64
+	entries atomic.Int64 // as the keeper has counted them
 
 	mu   sync.Mutex
 	open *opening // nil: it is not

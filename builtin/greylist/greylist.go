@@ -9,6 +9,7 @@
 //	greylist.go   the child: who is put off
 //	client.go     what a client, and an address, is known by
 //	guard.go      a store that is gone lets mail pass
+//	stats.go      how often what was done
 //	store.go      what a Store is, and when a triplet passes
 //	memory.go     the store of tests
 //	disk.go       that in a file, with keeper.go
@@ -21,6 +22,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/milterkit/sdk/builtin/dns"
@@ -39,6 +41,8 @@ type Greylist struct {
 	trusted []string
 	store   Store
 	guard   guard
+	delayed atomic.Uint64
+	let     atomic.Uint64
 }
 
 // New returns a child that puts off new mail. Its Close closes the store.
@@ -121,9 +125,14 @@ func (s *session) rcpt(ctx context.Context, e *milterkit.Envelope, to milterkit.
 	}
 	now := g.options.Clock()
 	record, ok := g.guard.check(ctx, g.store, Try{Key: key, Names: append(domains, networksOf(addr)...), At: now}, g.options.Policy())
-	if !ok || record.State != Waiting {
+	switch {
+	case !ok:
+		return milterkit.Continue
+	case record.State != Waiting:
+		g.let.Add(1)
 		return milterkit.Continue
 	}
+	g.delayed.Add(1)
 	return milterkit.TempFail(fmt.Sprintf("4.7.1 Greylisted, try again in %d seconds", seconds(record.First.Add(g.options.Delay).Sub(now))))
 }
 

@@ -437,8 +437,8 @@ func TestAStoreThatIsGoneLetsMailPass(t *testing.T) {
 		r.wants(letter{}, "")
 		r.Advance(100 * time.Millisecond)
 	}
-	if store.asked != 10 || child.Undelayed() != 100 {
-		t.Errorf("asked %d times, %d passed", store.asked, child.Undelayed())
+	if s := child.Stats(); store.asked != 10 || s != (Stats{Undelayed: 100, StoreErrors: 10, Entries: -1}) {
+		t.Errorf("asked %d times, %+v", store.asked, s)
 	}
 	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=ERROR") || !strings.Contains(got, "connection refused") {
 		t.Errorf("the log has\n%s", got)

@@ -26,6 +26,7 @@ type guard struct {
 	clock  func() time.Time
 	log    *slog.Logger
 	passed atomic.Uint64 // tries that the store was not asked about, or did not answer
+	errors atomic.Uint64 // of these, those that it did not answer
 
 	mu         sync.Mutex
 	failed     time.Time // when the store did last; zero: it answers
@@ -51,6 +52,7 @@ func (g *guard) check(ctx context.Context, store Store, t Try, p Policy) (r Reco
 		return r, false
 	}
 	g.passed.Add(1)
+	g.errors.Add(1)
 	g.complain(err)
 	return r, false
 }

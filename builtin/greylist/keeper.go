@@ -17,6 +17,11 @@ const (
 	// batch at most.
 	batch = 20
 
+	// countEvery is how often entries are counted, and countTime how long that may
+	// take: mail does not wait for it.
+	countEvery = time.Minute
+	countTime  = 5 * time.Second
+
 	// expireTime is how much of a second is spent on that.
 	expireTime = 300 * time.Millisecond
 
@@ -42,6 +47,7 @@ func (d *Disk) keep(o *opened) {
 		case <-ctx.Done():
 		}
 	}()
+	var counted time.Time
 	for {
 		select {
 		case <-o.stop:
@@ -49,10 +55,24 @@ func (d *Disk) keep(o *opened) {
 			return
 		case <-tick.C:
 		}
+		if time.Since(counted) >= countEvery {
+			d.count(ctx, o)
+			counted = time.Now()
+		}
 		d.sync(o)
 		d.miss(o)
 		o.expire(ctx, d.clock(), expireTime)
 		d.checkpoint(ctx, o)
+	}
+}
+
+// count counts the entries. Where that takes too long the last figure stands.
+func (d *Disk) count(ctx context.Context, o *opened) {
+	ctx, cancel := context.WithTimeout(ctx, countTime)
+	defer cancel()
+	var n int64
+	if o.rest.QueryRowContext(ctx, "SELECT count(*) FROM triplet").Scan(&n) == nil {
+		d.entries.Store(n)
 	}
 }
 

@@ -37,6 +37,7 @@ func until(t *testing.T, what string, done func() bool) {
 func TestTheKeeperKeeps(t *testing.T) {
 	t.Parallel()
 	s, o := keeping(t, logSize)
+	until(t, "entries are not counted", func() bool { return s.entries.Load() == 1 })
 	until(t, "what has expired is still there", func() bool { return len(entries(t, s, time.Time{})) == 0 })
 	until(t, "the disk was not told", func() bool { return !o.dirty.Load() })
 	os.Remove(s.path)

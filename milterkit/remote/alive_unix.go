@@ -56,7 +56,7 @@ func (e *ear) look(fd uintptr) bool {
 	case n == 0:
 		e.heard = io.EOF
 	default:
-		e.heard = errUnasked
+		e.heard = ErrUnasked
 	}
 	return true
 }

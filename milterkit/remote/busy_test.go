@@ -46,8 +46,8 @@ func TestFullQueueIsNotDown(t *testing.T) {
 	m := &Milter{Label: "busy", Network: "unix", Addr: path, ConnectTimeout: 500 * time.Millisecond}
 	defer m.Close()
 	h := m.Hooks()
-	if v := h.Connect(t.Context(), &milterkit.Session{}); v.Err() == nil || m.isDown() != nil {
-		t.Errorf("%v, down: %v", v, m.isDown())
+	if v := h.Connect(t.Context(), &milterkit.Session{}); v.Err() == nil || m.Down() != nil {
+		t.Errorf("%v, down: %v", v, m.Down())
 	}
 	for _, nc := range full {
 		nc.Close()

@@ -88,9 +88,14 @@ const goodbyeTimeout = 100 * time.Millisecond
 var aLongTimeAgo = time.Unix(1, 0)
 
 var (
-	errGone    = errors.New("the connection to it was lost earlier in this message")
-	errClosed  = errors.New("it has closed the connection")
-	errUnasked = errors.New("it sends more answers than there were questions")
+	// ErrClosed is the reason of a failure when the milter has closed the connection.
+	ErrClosed = errors.New("it has closed the connection")
+
+	// ErrUnasked is the reason of a failure when the milter has answered what it
+	// was not asked.
+	ErrUnasked = errors.New("it sends more answers than there were questions")
+
+	errGone = errors.New("the connection to it was lost earlier in this message")
 )
 
 // do runs one hook's conversation, about cmd. When ctx is done it is cut off.
@@ -165,7 +170,7 @@ func (c *conn) saidAlready(cmd byte) milterkit.Verdict {
 func explain(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.EPIPE) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.ErrClosedPipe) {
-		return fmt.Errorf("%w: %w", errClosed, err)
+		return fmt.Errorf("%w: %w", ErrClosed, err)
 	}
 	return err
 }
@@ -189,7 +194,7 @@ func (c *conn) meet(ctx context.Context, s *milterkit.Session) (v milterkit.Verd
 	own := c.ownOfSession(ctx, s, milterkit.StageConnect) // before the milter's time begins
 	for ahead := !c.m.Lockstep; ; ahead = false {
 		c.hangUp()
-		if err := c.m.isDown(); err != nil {
+		if err := c.m.Down(); err != nil {
 			return milterkit.Fail(err), true
 		}
 		if err := c.open(ctx, s.Actions, ahead); err != nil {
@@ -295,7 +300,7 @@ func (l *link) quiet() error {
 	}
 	n, err := memory.Waiting()
 	if n > 0 {
-		return errUnasked
+		return ErrUnasked
 	}
 	return err
 }
@@ -398,7 +403,7 @@ func (c *conn) collect(ctx context.Context, left int) (milterkit.Verdict, error)
 // command, and all the answers after it too.
 func (c *conn) settled() error {
 	if c.owed == 0 && c.r.Buffered() > 0 {
-		return errUnasked
+		return ErrUnasked
 	}
 	return nil
 }

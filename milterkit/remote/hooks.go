@@ -67,7 +67,7 @@ func (c *conn) resume(ctx context.Context, s *milterkit.Session, helo bool) (mil
 // the milter at this very moment; then there is another try.
 func (c *conn) mail(ctx context.Context, e *milterkit.Envelope) milterkit.Verdict {
 	v, used := c.tellMail(ctx, e)
-	if used && errors.Is(v.Err(), errClosed) && ctx.Err() == nil {
+	if used && errors.Is(v.Err(), ErrClosed) && ctx.Err() == nil {
 		v, _ = c.tellMail(ctx, e)
 	}
 	return v

@@ -98,10 +98,17 @@ func (c *conn) open(ctx context.Context, actions milterkit.Actions, ahead bool) 
 // inTime says what it was that took too long, if that is the error.
 func (c *conn) inTime(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Errorf("no answer to the negotiation within %v", c.m.connectTimeout())
+		return timeout{fmt.Errorf("no answer to the negotiation within %v", c.m.connectTimeout())}
 	}
 	return err
 }
+
+// timeout is an error that says of itself, as those of package net do, that
+// something took too long.
+type timeout struct{ error }
+
+// Timeout reports that it is one.
+func (timeout) Timeout() bool { return true }
 
 // negotiate agrees with the milter on how it is spoken with.
 func (c *conn) negotiate(offer wire.Negotiation) error {
@@ -118,7 +125,7 @@ func (c *conn) negotiate(offer wire.Negotiation) error {
 	case f.Code != wire.CmdNegotiate:
 		return &wire.ProtocolError{Code: f.Code, Reason: "in place of the negotiation"}
 	case c.r.Buffered() > 0:
-		return fmt.Errorf("negotiation: %w", errUnasked)
+		return fmt.Errorf("negotiation: %w", ErrUnasked)
 	}
 	c.terms, err = c.m.agree(offer, f.Payload)
 	return err

@@ -215,8 +215,8 @@ func dialUnix(_ context.Context, network, addr string) (net.Conn, error) {
 	return nc, nil
 }
 
-// isDown returns why the milter cannot be reached, as far as is known.
-func (m *Milter) isDown() error {
+// Down returns why the milter cannot be reached, or nil: it can, as far as is known.
+func (m *Milter) Down() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.down == nil {
