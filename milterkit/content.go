@@ -62,6 +62,7 @@ func (c *content) reset() {
 	}
 	clear(c.fields)
 	clear(c.body)
+	c.header.Reset(nil) // the message may have an end before it has a header
 	*c = content{fields: c.fields[:0], body: c.body[:0], header: c.header}
 }
 

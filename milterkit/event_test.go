@@ -164,3 +164,48 @@ func TestEventsAreBounded(t *testing.T) {
 		t.Errorf("%d events, the last %s", n, got[1][strings.LastIndex(got[1], "\n"):])
 	}
 }
+
+// A report has the header as far as it has arrived, and never that of a message before,
+// whose memory is another's by then.
+func TestReportHasTheHeaderOfItsOwnMessage(t *testing.T) {
+	ctx := context.Background()
+	for edits := range 2 {
+		for name, c := range map[string]struct {
+			second func(*milterkit.Walk)
+			want   []string
+		}{
+			"aborted before its header": {func(*milterkit.Walk) {}, nil},
+			"aborted within it":         {func(w *milterkit.Walk) { w.Header([]byte("X-Second"), []byte(" 2")) }, []string{"X-Second: 2"}},
+			"whole":                     {func(w *milterkit.Walk) { w.Message(ctx, []byte("X-Second: 2\r\n\r\n")) }, []string{"X-Second: 2", "X-Added: yes"}[:1+edits]},
+		} {
+			t.Run(fmt.Sprintf("%s, %d edits", name, edits), func(t *testing.T) {
+				d, err := milterkit.NewDispatcher(milterkit.Slot{Child: milterkit.OnMessage("a", func(_ context.Context, _ *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
+					for range edits {
+						e.AddHeader("X-Added", "yes")
+					}
+					return milterkit.Continue
+				})})
+				if err != nil {
+					t.Fatal(err)
+				}
+				d.Logger = slog.New(slog.DiscardHandler)
+				var got []string
+				d.OnReport = func(r *milterkit.Report) {
+					got = nil
+					for _, f := range r.Message.Header() {
+						got = append(got, fmt.Sprintf("%s:%s", f.Name, f.Value))
+					}
+				}
+				w := d.Walk(milterkit.AllActions)
+				w.Mail(ctx, milterkit.NewAddress("<a@example.org>"))
+				w.Message(ctx, []byte("X-First: 1\r\n\r\n"))
+				w.Mail(ctx, milterkit.NewAddress("<a@example.org>"))
+				c.second(w)
+				w.Close()
+				if !slices.Equal(got, c.want) {
+					t.Errorf("got %q, want %q", got, c.want)
+				}
+			})
+		}
+	}
+}

@@ -156,6 +156,9 @@ func (r *report) to(d *Dispatcher, told *Report) {
 func (w *Walk) summary() *Report {
 	r := &w.report
 	m := &Message{Envelope: &w.env, fields: w.header.Fields(), complete: w.complete}
+	if !w.headed { // it ended within the header
+		m.fields = w.fields
+	}
 	s := &Report{Message: m, Events: r.events.list, Told: r.events.told, By: r.by, At: r.at, Refused: r.refused, Size: w.size, Edits: r.edits, Took: now().sub(r.since)}
 	switch {
 	case r.untold:
