@@ -8,7 +8,7 @@
 # nothing, quickly, when all is there. No daemon is started by it.
 set -eu
 
-packages="postfix m4 swaks clamav-daemon clamav-milter spamassassin spamd spamc spamass-milter opendkim opendkim-tools rspamd python3-milter pyspf-milter dkimpy-milter opendmarc unbound redis-server gcc libc6-dev libmilter-dev"
+packages="postfix m4 swaks clamav-daemon clamav-milter spamassassin spamd spamc spamass-milter opendkim opendkim-tools rspamd python3-milter pyspf-milter dkimpy-milter opendmarc unbound redis-server prometheus gcc libc6-dev libmilter-dev"
 
 # Sendmail, and the libraries that it needs beyond those of the packages above.
 unpacked="sendmail-bin sendmail-base sendmail-cf libwrap0 libnsl2 liblockfile1"

@@ -102,6 +102,9 @@ type Milterkit struct {
 	// Children are the milters behind it, in order.
 	Children []Child
 
+	// Server are further lines of [server].
+	Server string
+
 	// Config is the whole of the configuration file, in place of Children.
 	Config string
 
@@ -153,7 +156,7 @@ func (m *Milterkit) Start() error {
 func (m *Milterkit) config(dir string) string {
 	var b strings.Builder
 	// Postfix's smtpd runs as the user postfix: it needs the mode.
-	fmt.Fprintf(&b, "[server]\nlisten = [%q]\nsocket_mode = \"0666\"\ntemp_dir = %q\nlog = \"stderr\"\n", m.Socket(), dir)
+	fmt.Fprintf(&b, "[server]\nlisten = [%q]\nsocket_mode = \"0666\"\ntemp_dir = %q\nlog = \"stderr\"\n%s\n", m.Socket(), dir, m.Server)
 	for _, c := range m.Children {
 		key, value := "socket", c.Socket
 		if c.Use != "" {
