@@ -280,18 +280,8 @@ func (o *opened) check(ctx context.Context, t Try, p Policy) (r Record, err erro
 		return r, err
 	}
 	defer tx.Rollback()
-	names, err := json.Marshal(t.Names)
-	if err != nil {
-		return r, err
-	}
-	var since int64
-	err = tx.QueryRowContext(ctx, "SELECT since FROM allowed WHERE client IN (SELECT value FROM json_each(?)) LIMIT 1", names).Scan(&since)
-	if !errors.Is(err, sql.ErrNoRows) {
-		return Record{State: Allowed, First: time.UnixMilli(since).UTC()}, err
-	}
-	r, err = scanRecord(tx.QueryRowContext(ctx, "SELECT state, first, last, tries, expires FROM triplet WHERE client = ? AND sender = ? AND recipient = ?",
-		t.Client, t.Sender, t.Recipient).Scan)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	r, err = look(ctx, tx, t)
+	if err != nil || r.State == Allowed {
 		return r, err
 	}
 	r = p.next(r, milliseconds(t.At))
@@ -301,6 +291,27 @@ func (o *opened) check(ctx context.Context, t Try, p Policy) (r Record, err erro
 	}
 	err = tx.Commit()
 	o.dirty.Store(true) // not before: the keeper would see to it too early
+	return r, err
+}
+
+// look returns what is recorded of a try; the zero Record is nothing.
+func look(ctx context.Context, in interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}, t Try) (Record, error) {
+	names, err := json.Marshal(t.Names)
+	if err != nil {
+		return Record{}, err
+	}
+	var since int64
+	err = in.QueryRowContext(ctx, "SELECT since FROM allowed WHERE client IN (SELECT value FROM json_each(?)) LIMIT 1", names).Scan(&since)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return Record{State: Allowed, First: time.UnixMilli(since).UTC()}, err
+	}
+	r, err := scanRecord(in.QueryRowContext(ctx, "SELECT state, first, last, tries, expires FROM triplet WHERE client = ? AND sender = ? AND recipient = ?",
+		t.Client, t.Sender, t.Recipient).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
 	return r, err
 }
 

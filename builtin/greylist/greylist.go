@@ -14,6 +14,7 @@
 //	memory.go     the store of tests
 //	disk.go       that in a file, with keeper.go
 //	redis.go      that which mail servers share, with check.lua
+//	readonly.go   either of these, looked at only
 package greylist
 
 import (

@@ -168,17 +168,22 @@ func (s *Redis) entries(ctx context.Context, keys []string, seen map[string]bool
 	}
 	read := entries[:0]
 	for i, cmd := range records {
-		fields := make([]string, 0, 5)
-		for _, v := range cmd.Val() {
-			if text, ok := v.(string); ok {
-				fields = append(fields, text)
-			}
-		}
-		if r, err := parseRecord(fields); err == nil {
+		if r, err := parseRecord(texts(cmd.Val())); err == nil {
 			read = append(read, Entry{entries[i].Key, r})
 		}
 	}
 	return read, nil
+}
+
+// texts returns those values of a hash that are there.
+func texts(values []any) []string {
+	found := make([]string, 0, len(values))
+	for _, v := range values {
+		if text, ok := v.(string); ok {
+			found = append(found, text)
+		}
+	}
+	return found
 }
 
 // escapeGlob returns a pattern that stands for the text itself.
