@@ -23,14 +23,14 @@ type benchProgress struct {
 
 func newBenchProgress(w io.Writer, contests, rounds int) *benchProgress {
 	p := &benchProgress{contests: contests, rounds: rounds, began: time.Now()}
-	if f, ok := w.(*os.File); ok && p.width(f) > 0 {
+	if f, ok := w.(*os.File); ok && columns(f) > 0 {
 		p.terminal = f
 	}
 	return p
 }
 
-// width returns the columns of a terminal; 0 where it is none.
-func (p *benchProgress) width(f *os.File) int {
+// columns returns how wide a terminal is; 0 where it is none.
+func columns(f *os.File) int {
 	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
 	if err != nil {
 		return 0
@@ -53,7 +53,7 @@ func (p *benchProgress) contest(i int, point *bench.Point) func(int, *bench.Cont
 		}
 		left := max(p.estimate-time.Since(p.began), 0).Round(time.Second)
 		line := fmt.Sprintf("%d of %d, %v left, about; %s: %s; %s", i+1, p.contests, left, at, c.Name, point)
-		if most := p.width(p.terminal) - 1; len(line) > most {
+		if most := columns(p.terminal) - 1; len(line) > most {
 			line = line[:max(most, 0)]
 		}
 		fmt.Fprint(p.terminal, "\r\x1b[K"+line)

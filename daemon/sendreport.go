@@ -165,7 +165,13 @@ func (r *paint) verdict(o *miltertest.Outcome) string {
 // messageDiff is what has become of a message, as a unified diff fit for a
 // terminal; "" where it is the same.
 func (r *paint) messageDiff(before, after *miltertest.Message) string {
-	text := string(diff.Diff("sent", []byte(before.String()), "delivered", []byte(after.String())))
+	return r.textDiff("sent", before.String(), "delivered", after.String())
+}
+
+// textDiff is a unified diff of two texts, fit for a terminal; "" where they are the
+// same.
+func (r *paint) textDiff(oldName, before, newName, after string) string {
+	text := string(diff.Diff(oldName, []byte(before), newName, []byte(after)))
 	if text == "" {
 		return ""
 	}

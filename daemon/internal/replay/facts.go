@@ -220,12 +220,15 @@ func addresses(m *miltertest.Message, name string) []string {
 	return found
 }
 
-// fit returns an address without what no mail server would have in one.
-func fit(addr string) string {
+// maxWord bounds an address or a name. Source: RFC 5321 section 4.5.3.1 has less.
+const maxWord = 1000
+
+// fit returns an address, or a name, without what no mail server would have in one.
+func fit(word string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == '<' || r == '>' {
 			return -1
 		}
 		return r
-	}, addr)
+	}, word[:min(len(word), maxWord)])
 }

@@ -60,7 +60,7 @@ func NewPlayer(like *milterkit.Server, g Given, s Strip) (*Player, error) {
 // end: ctx is done, or milterkit itself failed.
 func (p *Player) Play(ctx context.Context, l *Letter) (*Result, error) {
 	m := miltertest.ParseMessage(l.Text)
-	cutNULs(m)
+	cutFields(m)
 	t := p.Given.transferOf(l, m)
 	r := &Result{Facts: t.facts, Before: m, Mail: t.mail, Stripped: p.Strip.from(m)}
 	var err error
@@ -72,11 +72,18 @@ func (p *Player) Play(ctx context.Context, l *Letter) (*Result, error) {
 	return r, nil
 }
 
-// cutNULs ends the fields of a header at a NUL, as Postfix hands them over.
-// Source: milter8_header in Postfix's milter8.c, whose values are C strings.
-func cutNULs(m *miltertest.Message) {
+// maxField is how much of a field Postfix keeps. Source: header_size_limit in
+// postconf(5).
+const maxField = 102400
+
+// cutFields has the fields of a header as Postfix hands them over: they end at a NUL,
+// as C strings do, and the rest of a very long one is dropped.
+// Source: milter8_header in Postfix's milter8.c.
+func cutFields(m *miltertest.Message) {
 	for i := range m.Fields {
-		m.Fields[i].Value, _, _ = strings.Cut(m.Fields[i].Value, "\x00")
+		f := &m.Fields[i]
+		f.Name = f.Name[:min(len(f.Name), maxField)]
+		f.Value, _, _ = strings.Cut(f.Value[:min(len(f.Value), maxField)], "\x00")
 	}
 }
 

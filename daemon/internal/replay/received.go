@@ -25,7 +25,7 @@ var (
 	hopID   = regexp.MustCompile(`\sid\s+([A-Za-z0-9._-]+)`)
 	hopFor  = regexp.MustCompile(`\sfor\s+<([^<>\s]+)>`)
 	hopAuth = regexp.MustCompile(`\(Authenticated sender: ([^()\s]+)\)`)
-	hopTLS  = regexp.MustCompile(`\b(?:using |version=)(TLSv[0-9.]+) (?:with )?cipher[ =](\S+) \(([0-9]+)/`)
+	hopTLS  = regexp.MustCompile(`\b(?:using |version=)(TLSv[0-9.]+)(?: with cipher |[ ,]+cipher=)(\S+)(?: \(| bits=)([0-9]+)`)
 )
 
 // parseHop reads a Received field's value. It is not ok where no client stands in it.
@@ -55,12 +55,13 @@ func parseHop(value string) (h hop, ok bool) {
 	if before, _, found := strings.Cut(comment, "["); found {
 		words := strings.Fields(before)
 		if len(words) > 0 && !strings.Contains(words[0], "=") {
-			h.name = words[0][strings.LastIndexByte(words[0], '@')+1:] // without an ident
+			h.name = strings.TrimSuffix(words[0][strings.LastIndexByte(words[0], '@')+1:], ".") // without an ident
 		}
 	}
 	if h.name == "" || strings.HasPrefix(h.name, "[") {
 		h.name = "unknown"
 	}
+	h.helo, h.name = fit(h.helo), fit(h.name)
 	group := func(r *regexp.Regexp) string {
 		if m := r.FindStringSubmatch(value); m != nil {
 			return m[1]
