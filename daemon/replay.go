@@ -135,7 +135,7 @@ func (o *replayOptions) run(ctx context.Context, all natives, files, paths []str
 			crews[i] = append(crews[i], p)
 		}
 	}
-	out := newReplayReport(o, files, masks, stdout, stderr, total)
+	out := newReplayReport(o, files, configs[0], masks, stdout, stderr, total)
 	err = replay.Run(ctx, letters, crews, out.turn)
 	return out.end(err)
 }

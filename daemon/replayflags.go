@@ -43,8 +43,7 @@ func (o *replayOptions) declare(f *pflag.FlagSet) {
 	f.StringVar(&o.name, "name", "", "`NAME` of the client (with --client: unknown)")
 	f.StringVar(&o.helo, "helo", "", "`NAME` given with HELO")
 	f.StringVar(&o.auth, "auth", "", "`USER` that the client has authenticated as")
-	f.StringVar(&o.tls, "tls", "", "`VERSION` of TLS that the client speaks")
-	f.Lookup("tls").NoOptDefVal = "TLSv1.3"
+	f.StringVar(&o.tls, "tls", "", "`VERSION` of TLS that the client speaks, such as TLSv1.3")
 	f.StringVar(&o.daemon, "daemon", "", "`NAME` of the mail server's service, the macro {daemon_name}")
 	f.StringArrayVar(&o.macros, "macro", nil, "macro that the mail server knows, as `NAME=VALUE`; may be repeated")
 	f.BoolVar(&o.ignoreHeader, "ignore-header", false, "take nothing of the session and the envelope from the message")

@@ -9,7 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/milterkit/sdk/daemon/internal/config"
 	"github.com/milterkit/sdk/daemon/internal/replay"
+	"github.com/milterkit/sdk/daemon/internal/tracetext"
 	"github.com/milterkit/sdk/milterkit/miltertest"
 )
 
@@ -19,6 +21,7 @@ type replayReport struct {
 	w        io.Writer
 	options  *replayOptions
 	files    []string // the configurations
+	milters  []tracetext.Milter // of the first
 	masks    replay.Masks
 	progress *replayProgress
 	began    time.Time
@@ -33,8 +36,8 @@ type replayReport struct {
 	written  outFolder
 }
 
-func newReplayReport(o *replayOptions, files []string, masks replay.Masks, stdout, stderr io.Writer, total int64) *replayReport {
-	return &replayReport{paint: newPaint(stdout, o.color), w: stdout, options: o, files: files, masks: masks,
+func newReplayReport(o *replayOptions, files []string, c *config.Config, masks replay.Masks, stdout, stderr io.Writer, total int64) *replayReport {
+	return &replayReport{paint: newPaint(stdout, o.color), w: stdout, options: o, files: files, milters: traced(c), masks: masks,
 		progress: newReplayProgress(stderr, total), began: time.Now(), written: outFolder{dir: o.out}}
 }
 
@@ -151,7 +154,7 @@ func (r *replayReport) text(t *replay.Turn, whole bool) error {
 			r.differences(t, differ)
 		}
 	case whole:
-		r.trace(t)
+		return r.trace(t)
 	default:
 		r.oneLine(t)
 	}

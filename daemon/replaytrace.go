@@ -2,37 +2,29 @@ package daemon
 
 import (
 	"fmt"
+	"slices"
 	"strings"
-	"time"
 
-	"github.com/milterkit/sdk/daemon/internal/record"
 	"github.com/milterkit/sdk/daemon/internal/replay"
+	"github.com/milterkit/sdk/daemon/internal/tracetext"
 	"github.com/milterkit/sdk/milterkit/miltertest"
 )
 
 // trace prints all there is of a message: who sent it, what each milter said, what was
 // changed.
-func (r *replayReport) trace(t *replay.Turn) {
+func (r *replayReport) trace(t *replay.Turn) error {
 	one := t.Results[0]
 	r.say("%s\n", r.bold(miltertest.Escape(t.Letter.Name)))
-	for _, f := range one.Facts {
-		r.say("  %-7s %-44s  %s\n", f.Name, miltertest.Escape(f.Value), r.dim(f.From))
+	for _, row := range sourcesOf(one.Facts) {
+		r.say("  %s\n", row)
 	}
 	if one.Stripped > 0 {
-		r.say("  %d field%s of the header taken off\n", one.Stripped, plural(one.Stripped))
+		r.say("  taken off: %d field%s of the header\n", one.Stripped, plural(one.Stripped))
 	}
 	r.say("\n")
-	for i := range one.Record.Steps {
-		r.step(&one.Record.Steps[i])
-	}
-	if n := one.Record.MoreStep; n > 0 {
-		r.say("%d more\n", n)
-	}
-	if edits := one.Outcome.Edits; len(edits) > 0 {
-		r.say("\n%s\n", r.bold(editsTitle(one.Outcome)))
-		for _, e := range edits {
-			r.say("  %s\n", e)
-		}
+	o := tracetext.Options{Explain: true, Color: bool(r.paint), Milters: r.milters}
+	if err := tracetext.Print(r.w, one.Record, o); err != nil {
+		return err
 	}
 	if one.Outcome.Result == miltertest.Accepted {
 		if d := r.messageDiff(one.Before, one.Outcome.Message); d != "" {
@@ -40,42 +32,27 @@ func (r *replayReport) trace(t *replay.Turn) {
 		}
 		r.envelope(one)
 	}
-	r.say("\n%s", r.outcomeWord(one))
-	if who := by(one); who != "" {
-		r.say("by %s", who)
+	if len(one.Outcome.Refused) == 0 && one.Outcome.Held {
+		r.say("\n%s %s\n", r.red("held for:"), miltertest.Escape(strings.TrimSpace(one.Outcome.Reason)))
 	}
-	if one.Record.Code != 0 {
-		r.say(": %s", replyText(one))
-	}
-	if one.Outcome.Held {
-		r.say(": %s", miltertest.Escape(strings.TrimSpace(one.Outcome.Reason)))
-	}
-	r.say("  in %s\n\n", took(one.Outcome.Elapsed))
+	r.say("\n")
+	return nil
 }
 
-// step prints one answer of a milter, or of its condition.
-func (r *replayReport) step(s *record.Step) {
-	answer := s.Verdict
-	switch {
-	case s.Condition != "":
-		answer = r.dim("condition " + s.Condition)
-	case s.Verdict == "reject" || s.Verdict == "tempfail" || s.Verdict == "discard" || s.Verdict == "fail":
-		answer = r.red(answer)
+// sourcesOf tells where facts are from, in a line for each source.
+func sourcesOf(facts []replay.Fact) (rows []string) {
+	var sources []string
+	names := map[string][]string{}
+	for _, f := range facts {
+		if !slices.Contains(sources, f.From) {
+			sources = append(sources, f.From)
+		}
+		names[f.From] = append(names[f.From], fmt.Sprintf("%s %s", f.Name, miltertest.Escape(f.Value)))
 	}
-	if s.Code != 0 {
-		answer += " " + flat(fmt.Sprintf("%d %s", s.Code, s.Reply))
+	for _, source := range sources {
+		rows = append(rows, "by "+source+": "+strings.Join(names[source], ", "))
 	}
-	if s.Error != "" {
-		answer += ": " + flat(s.Error)
-	}
-	what := s.Milter
-	if s.To != "" {
-		what += " <" + miltertest.Escape(s.To) + ">"
-	}
-	if s.Calls > 1 {
-		what += fmt.Sprintf(", %d times", s.Calls)
-	}
-	r.say("%-14s %9s  %-32s %s\n", s.At, s.Took.Round(10*time.Microsecond), what, answer)
+	return rows
 }
 
 // envelope tells who the message is for where a filter had a say in it.

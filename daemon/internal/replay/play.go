@@ -134,10 +134,13 @@ func (p *Player) complete(r *Result, t *transfer) {
 	o := r.Outcome
 	if r.Record == nil {
 		sender := strings.Trim(t.mail.From, "<>")
-		r.Record = &record.Message{Time: time.Now(), Client: t.client.Host, Addr: t.client.Addr, Helo: t.client.Helo, Sender: &sender}
+		r.Record = &record.Message{Time: time.Now(), Client: t.client.Host, Addr: t.client.Addr, Helo: t.client.Helo, Sender: &sender,
+			QueueID: t.mail.QueueID, Outcome: "accept", Rcpts: len(o.Envelope.To)}
+		for _, to := range o.Envelope.To[:min(len(o.Envelope.To), record.MaxRecipients)] {
+			r.Record.To = append(r.Record.To, strings.Trim(to, "<>"))
+		}
 	}
 	m := r.Record
-	m.Session = 0 // of no use to anyone
 	words := map[miltertest.Result]string{miltertest.Rejected: "reject", miltertest.TempFailed: "tempfail", miltertest.Discarded: "discard"}
 	switch word, decided := words[o.Result], m.Outcome != "" && m.Outcome != "aborted"; {
 	case o.Result == miltertest.Accepted && o.Held:
