@@ -21,42 +21,43 @@ import (
 )
 
 const replayLong = `Take messages past the milters of the configuration, as if Postfix had just
-received them, and print what came of each: who said what, and what was changed.
-No mail server takes part, and no mail is sent.
+received them, and print what came of each: who said what, and what was
+changed. No mail server takes part, and no mail is sent.
 
 FILE is a message, an mbox, a maildir (cur and new), a folder of messages; - is
-standard input. For one message there is the trace and a diff, for many one line
-each and a summary. With --against only those are told of which a second
+standard input. For one message there is the trace and a diff, for many one
+line each and a summary. With --against only those are told of which a second
 configuration treats otherwise.
 
-What is not given by flags is taken from the message: the sender from Return-Path,
-the line of an mbox or From; the recipients from X-Original-To, Envelope-To,
-X-Envelope-To, Delivered-To, Received or To; the client, HELO, login, TLS and
-queue ID from the first Received field that has a client which is not this machine
-itself. Where that says nothing the client is mx.example.net [192.0.2.1], the
-sender sender@example.com, the recipient receiver@example.org. --ignore-header
-takes nothing from the message.
+What is not given by flags is taken from the message: the sender from
+Return-Path, the line of an mbox or From; the recipients from X-Original-To,
+Envelope-To, X-Envelope-To, Delivered-To, Received or To; the client, HELO,
+login, TLS and queue ID from the first Received field that has a client which
+is not this machine itself. Where that says nothing the client is
+mx.example.net [192.0.2.1], the sender sender@example.com, the recipient
+receiver@example.org. --ignore-header takes nothing from the message.
 
 A message goes past as it is in the file, with all that was added to it since.
---as-received takes off what came on top: all down to our own Received field, and
-Authentication-Results of the server that this field names. What milters add
-elsewhere, --strip takes off by name: 'X-Spam-*', DKIM-Signature.
+--as-received takes off what came on top: all down to our own Received field,
+and Authentication-Results of the server that this field names. What milters
+add elsewhere, --strip takes off by name: 'X-Spam-*', DKIM-Signature.
 
 What is really asked: milters on sockets, clamd, spamd and rspamd (none of them
-learns by it), DNS. What is not touched: the mail server, the journal, the metrics,
-and what greylisting remembers, which is looked at only: mail that has passed does
-pass, and new mail is put off, now and at each replay. --remember lets it remember,
---without NAME leaves it out. A milter of your own, or on a socket, may do what it
-does with all mail.
+learns by it), DNS. What is not touched: the mail server, the journal, the
+metrics, and what greylisting remembers, which is looked at only: mail that has
+passed does pass, and new mail is put off, now and at each replay. --remember
+lets it remember, --without NAME leaves it out. A milter of your own, or on a
+socket, may do what it does with all mail.
 
-Started as root, it gives up root's rights as serve does, for those of the user of
-the first configuration. Messages are read with the rights of who started it.
+Started as root, it gives up root's rights as serve does, for those of the user
+of the first configuration. Messages are read with the rights of who started
+it.
 
-Exit status: 0 when every message was accepted for all its recipients, 1 when one
-was refused, put off, discarded or held, or a recipient was. With --against: 0 when
-there is no difference, 1 when there is one. 2 for a wrong command line, 3 when a
-message could not be read, or not all were taken past the milters; 78 when a
-configuration is wrong.`
+Exit status: 0 when every message was accepted for all its recipients, 1 when
+one was refused, put off, discarded or held, or a recipient was. With
+--against: 0 when there is no difference, 1 when there is one. 2 for a wrong
+command line, 3 when a message could not be read, or not all were taken past
+the milters; 78 when a configuration is wrong.`
 
 const replayExample = `  milterkit replay message.eml
   milterkit replay --client 192.0.2.7 --from '<>' --to bob@example.org - < message.eml

@@ -40,7 +40,7 @@ func (o *replayOptions) declare(f *pflag.FlagSet) {
 	f.StringVar(&o.from, "from", "", "`SENDER`, and ESMTP parameters after it; \"<>\" is the null sender")
 	f.StringArrayVar(&o.to, "to", nil, "`RECIPIENT`, and ESMTP parameters after it; may be repeated")
 	f.StringVar(&o.client, "client", "", "IP `ADDRESS` of the client")
-	f.StringVar(&o.name, "name", "", "`NAME` of the client (with --client: unknown)")
+	f.StringVar(&o.name, "name", "", "`NAME` of the client (with an address given: unknown)")
 	f.StringVar(&o.helo, "helo", "", "`NAME` given with HELO")
 	f.StringVar(&o.auth, "auth", "", "`USER` that the client has authenticated as")
 	f.StringVar(&o.tls, "tls", "", "`VERSION` of TLS that the client speaks, such as TLSv1.3")
