@@ -127,23 +127,24 @@ func markStandIn(faults config.Errors) {
 	}
 }
 
-// socketOwner returns who may connect to unix sockets. A group that was asked
-// for must be had; where it is only the default, and cannot be had, the
-// warning says so.
-func socketOwner(c *config.Config) (owner listen.Owner, warning string, fault config.Errors) {
+// socketOwner returns who may connect to unix sockets, of which these are to be
+// opened. A group that was asked for must be had; where it is only the default, and
+// cannot be had, the warning says so.
+func socketOwner(c *config.Config, sockets []config.Socket) (owner listen.Owner, warning string, fault config.Errors) {
 	s := &c.Server
 	owner = listen.Owner{Mode: s.SocketMode.V, Group: -1}
 	if s.SocketGroup.V == "" {
 		return owner, "", nil
 	}
+	opens := slices.ContainsFunc(sockets, func(l config.Socket) bool { return l.Network == "unix" })
 	gid, err := lookupGroup(s.SocketGroup.V)
-	if err == nil && !mayGive(gid) {
+	if err == nil && opens && !mayGive(gid) {
 		err = fmt.Errorf("this process is neither root nor in the group %q, so it cannot give its sockets to it", s.SocketGroup.V)
 	}
 	switch {
 	case err == nil:
 		owner.Group = gid
-	case s.SocketGroup.From.IsDefault() && !slices.ContainsFunc(s.Listen.V, func(l config.Socket) bool { return l.Network == "unix" }):
+	case s.SocketGroup.From.IsDefault() && !opens:
 		// There is nothing that could have a group.
 	case s.SocketGroup.From.IsDefault():
 		return owner, "sockets keep the group of the process: " + err.Error(), nil

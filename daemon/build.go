@@ -14,6 +14,22 @@ import (
 // build makes the server that a configuration describes, and returns the
 // children of it that can tell whether they are there, also with an error.
 func (all natives) build(c *config.Config, log *slog.Logger) (*milterkit.Server, []probe, error) {
+	server := new(milterkit.Server)
+	dispatcher, probes, err := all.chain(c, log, func() int { return server.Stats().Sessions })
+	if err != nil {
+		return nil, probes, err
+	}
+	server.Dispatcher = dispatcher
+	server.MaxMemory = int64(c.Server.MaxMemory.V)
+	server.TempDir = c.Server.TempDir.V
+	server.MaxHeader = int(c.Server.MaxHeader.V)
+	server.Logger = log
+	return server, probes, nil
+}
+
+// chain is build without the server, for one that runs already: sessions says how many
+// sessions that has.
+func (all natives) chain(c *config.Config, log *slog.Logger, sessions func() int) (*milterkit.Dispatcher, []probe, error) {
 	children, faults := all.children(c)
 	for i := range c.Milters {
 		if m := &c.Milters[i]; m.Enabled.V && m.Use.V == "" {
@@ -24,11 +40,11 @@ func (all natives) build(c *config.Config, log *slog.Logger) (*milterkit.Server,
 	if len(faults) > 0 {
 		return nil, probes, faults
 	}
-	server, err := serverOf(c, children, log)
+	dispatcher, err := dispatcherOf(c, children, log, sessions)
 	if err != nil {
 		closeAll(children)
 	}
-	return server, probes, err
+	return dispatcher, probes, err
 }
 
 func remoteOf(m *config.Milter, log *slog.Logger) *remote.Milter {
@@ -42,11 +58,10 @@ func remoteOf(m *config.Milter, log *slog.Logger) *remote.Milter {
 	}
 }
 
-// serverOf makes the server of a configuration whose milters are these children,
-// each in its place.
-func serverOf(c *config.Config, children []milterkit.Child, log *slog.Logger) (*milterkit.Server, error) {
-	var server *milterkit.Server
-	known := when.Env{Sessions: func() int { return server.Stats().Sessions }, Stress: stressFrom(postfixFolders, log)}
+// dispatcherOf makes the dispatcher of a configuration whose milters are these
+// children, each in its place.
+func dispatcherOf(c *config.Config, children []milterkit.Child, log *slog.Logger, sessions func() int) (*milterkit.Dispatcher, error) {
+	known := when.Env{Sessions: sessions, Stress: stressFrom(postfixFolders, log)}
 	var slots []milterkit.Slot
 	grouped := false // the group that the milter at hand may join has a slot
 	for i, m := range c.Milters {
@@ -84,14 +99,7 @@ func serverOf(c *config.Config, children []milterkit.Child, log *slog.Logger) (*
 	dispatcher.StageTimeout = s.StageTimeout.V
 	dispatcher.MessageTimeout = s.MessageTimeout.V
 	dispatcher.Logger = log
-	server = &milterkit.Server{
-		Dispatcher: dispatcher,
-		MaxMemory:  int64(s.MaxMemory.V),
-		TempDir:    s.TempDir.V,
-		MaxHeader:  int(s.MaxHeader.V),
-		Logger:     log,
-	}
-	return server, nil
+	return dispatcher, nil
 }
 
 // compile returns the condition of a text. The loader has compiled it once, to tell

@@ -60,7 +60,7 @@ func (all natives) check(stderr io.Writer, file string, connect bool) (*checkRep
 	}
 	r := &checkReport{config: c}
 	account, noUser := triedAs(c)
-	_, warning, faults := socketOwner(c)
+	_, warning, faults := socketOwner(c, c.Server.Listen.V)
 	r.faults = append(faults, noUser...)
 	if warning != "" {
 		r.warnings = append(r.warnings, warning)

@@ -85,8 +85,7 @@ func withDetected(c *config.Config, err error) (*config.Config, error) {
 	if err != nil {
 		return nil, c.Fault("detect", c.Server.Detect.From, err)
 	}
-	c.AddDetected(found)
-	return c, nil
+	return c, c.AddDetected(found)
 }
 
 // writeNew writes a file that is not there yet.

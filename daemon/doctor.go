@@ -148,7 +148,7 @@ func groupOf(c *config.Config) (warning string, fault config.Errors) {
 			return "", nil
 		}
 	}
-	_, warning, fault = socketOwner(c)
+	_, warning, fault = socketOwner(c, c.Server.Listen.V)
 	return warning, fault
 }
 

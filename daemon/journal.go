@@ -27,6 +27,6 @@ func (d *daemon) closeJournal() {
 	}
 	d.journal.Close()
 	if n := d.journal.Lost(); n > 0 {
-		d.log.Warn("messages are missing in the journal", "file", d.config.Server.Journal.V, "lost", n)
+		d.log.Warn("messages are missing in the journal", "file", d.now().config.Server.Journal.V, "lost", n)
 	}
 }

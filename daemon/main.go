@@ -129,6 +129,8 @@ filters, in the order of one file.`,
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(
 		newServeCommand(all),
+		newReloadCommand(all),
+		newRestartCommand(all),
 		newCheckCommand(all),
 		newShowConfigCommand(all),
 		newSendCommand(),

@@ -149,15 +149,21 @@ func (all natives) alsoChildren(c *config.Config, err error) error {
 	if account == nil && len(noUser) > 0 || account != nil && account.become() != nil {
 		return faults
 	}
-	children, more := all.children(c)
-	if len(more) == 0 {
-		closeAll(children)
-	}
+	more := all.childFaults(c)
 	if len(noUser) > 0 {
 		markStandIn(more)
 	}
 	faults = append(faults, more...)
 	faults.Sort()
+	return faults
+}
+
+// childFaults is what the native children of a configuration have against it.
+func (all natives) childFaults(c *config.Config) config.Errors {
+	children, faults := all.children(c)
+	if len(faults) == 0 {
+		closeAll(children)
+	}
 	return faults
 }
 
@@ -193,9 +199,12 @@ func (n named) Close() error {
 }
 
 // closeChildren is closeAll for those of a server.
-func closeChildren(server *milterkit.Server) error {
+func closeChildren(server *milterkit.Server) error { return closeChain(server.Dispatcher) }
+
+// closeChain is closeAll for those of a dispatcher.
+func closeChain(d *milterkit.Dispatcher) error {
 	var children []milterkit.Child
-	for _, slot := range server.Dispatcher.Slots() {
+	for _, slot := range d.Slots() {
 		children = append(children, slot.Child)
 	}
 	return closeAll(children)

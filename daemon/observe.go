@@ -30,3 +30,11 @@ func (o observers) watch(d *milterkit.Dispatcher) {
 		}
 	}
 }
+
+// observe has what a generation's dispatcher reports counted and told, before its
+// sessions begin.
+func (d *daemon) observe(g *generation) {
+	d.observers.watch(g.dispatcher)
+	d.count(g.dispatcher)
+	d.metrics.Use(g.dispatcher.Slots())
+}

@@ -1,15 +1,14 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"strings"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -31,7 +30,9 @@ func newServeCommand(all natives) *cobra.Command {
 file, give up the rights of root, and take each message past the milters.
 
 SIGTERM and SIGINT end it: no more connections are taken, messages under way
-get shutdown_timeout. A second signal ends it at once.
+get shutdown_timeout. A second signal ends it at once. SIGHUP loads the
+configuration again, and SIGUSR2 has the program, as it is on disk now, take
+over (see the commands reload and restart).
 
 Exit status: 0 after a signal, 1 after a failure, 2 for wrong usage, 78 when the
 configuration is wrong.`,
@@ -41,7 +42,7 @@ configuration is wrong.`,
 	file := configFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		signals := make(chan os.Signal, 4)
-		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR2)
 		defer signal.Stop(signals)
 		d, err := prepare(all, *file, c.ErrOrStderr())
 		if err != nil {
@@ -54,35 +55,53 @@ configuration is wrong.`,
 
 // A daemon is all that `serve` has opened.
 type daemon struct {
-	natives   natives
-	config    *config.Config
-	log       *slog.Logger
+	natives natives
+	log     *slog.Logger
+	program string // what is started where another process is to take over
+	before  *listen.Inherited
+
 	listeners []*listen.Listener
 	status    *statusServer
 	statusAt  []*listen.Listener // where it is to be had
 	server    *milterkit.Server
-	probes    []probe
+	state     // of the configuration
 	metrics   *metrics.Metrics
 	notes     []string         // to be logged once it runs
 	observers observers        // of what becomes of messages
 	journal   *journal.Journal // nil: off
+
+	work      sync.WaitGroup  // all that must have ended before the process does
+	accepting sync.WaitGroup  // of it what takes connections of MTAs
+	failed    chan error      // why it cannot go on
+	left      chan struct{}   // closed when another process has taken over
+	ctx       context.Context // done when the daemon ends
+	cancel    context.CancelFunc
+
+	changing sync.Mutex // held while the configuration is loaded, or the process replaced
+	leaving  string     // why nothing can be changed any more; "": it can
 }
 
 // prepare does all that needs the rights of root, and drops them, before
 // anything runs.
-func prepare(all natives, file string, stderr io.Writer) (*daemon, error) {
+func prepare(all natives, file string, stderr io.Writer) (_ *daemon, err error) {
 	in, err := listen.Inherit()
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			in.Tell(err)
+		}
+	}()
 	c, err := all.load(file)
 	if err != nil {
 		return nil, all.alsoChildren(c, err)
 	}
-	d := &daemon{natives: all, config: c, log: newLogger(c.Server.Log.V, stderr)}
-	d.status = newStatusServer(d.log)
+	d := &daemon{natives: all, log: newLogger(c.Server.Log.V, stderr), before: in, failed: make(chan error, 1), left: make(chan struct{})}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
 	slog.SetDefault(d.log) // that of native children
-	if err = d.prepare(in); err != nil {
+	d.status = newStatusServer(d.log)
+	if err = d.prepare(c); err != nil {
 		d.close()
 		if c.Server.Log.V != "stderr" { // stderr is told anyway
 			d.log.Error("milterkit does not start", "error", err)
@@ -92,59 +111,54 @@ func prepare(all natives, file string, stderr io.Writer) (*daemon, error) {
 	return d, nil
 }
 
-func (d *daemon) prepare(in *listen.Inherited) error {
-	c := d.config
+func (d *daemon) prepare(c *config.Config) error {
 	account, fault := runsAs(c)
 	if fault != nil {
 		return fault
 	}
-	owner, warning, fault := socketOwner(c)
-	if fault != nil {
-		return fault
-	}
-	if warning != "" {
-		d.notes = append(d.notes, warning)
-	}
 	var err error
-	if d.listeners, err = listen.Open(c.Server.Listen.V, owner, in); err != nil {
+	if d.program, err = startedAs(); err != nil {
 		return err
 	}
-	if d.statusAt, err = listen.Open(c.Server.Status.V, owner, in); err != nil {
-		return fmt.Errorf("status: %w", err)
+	if err := d.openFirst(c); err != nil {
+		return err
 	}
-	for _, name := range in.Rest() {
-		d.log.Warn("systemd has passed a socket that listen does not name", "socket", "systemd:"+name)
-	}
-	if err := d.drop(account); err != nil {
+	if err := d.drop(account, c); err != nil {
 		return err
 	}
 	if fault := checkTempDir(c); fault != nil {
 		return fault
 	}
-	if d.server, d.probes, err = d.natives.build(c, d.log); err != nil {
+	server, probes, err := d.natives.build(c, d.log)
+	if err != nil {
 		return err
 	}
+	d.server = server
 	d.openJournal(c)
-	d.observers.watch(d.server.Dispatcher)
-	if note := limitSessions(d.server, c.Server.MaxSessions.V, descriptorsOf(d.probes)); note != "" {
+	d.serveMetrics()
+	first := &generation{Number: 1, Loaded: time.Now(), config: c, dispatcher: server.Dispatcher, probes: probes}
+	d.observe(first)
+	d.begin(first)
+	if note := limitSessions(server, c.Server.MaxSessions.V, descriptorsOf(probes)); note != "" {
 		d.notes = append(d.notes, note)
 	}
-	d.serveMetrics()
+	d.status.handleCommand("POST /reload", d.answerReload)
+	d.status.handleCommand("POST /restart", d.answerRestart)
 	return nil
 }
 
 // drop gives up the rights of root, and looks at what must still be readable
 // without them.
-func (d *daemon) drop(a *account) error {
+func (d *daemon) drop(a *account, c *config.Config) error {
 	if a == nil {
 		return nil
 	}
 	if err := a.become(); err != nil {
 		return err
 	}
-	f, err := os.Open(d.config.File)
+	f, err := os.Open(c.File)
 	if err != nil {
-		d.log.Warn("the configuration file can not be read any more after root's rights are given up", "file", d.config.File, "user", a.name, "error", err)
+		d.log.Warn("the configuration file can not be read any more after root's rights are given up: it can not be loaded again", "file", c.File, "user", a.name, "error", err)
 		return nil
 	}
 	return f.Close()
@@ -152,19 +166,24 @@ func (d *daemon) drop(a *account) error {
 
 // close undoes what prepare did, as far as it got.
 func (d *daemon) close() {
-	for _, ln := range append(d.statusAt, d.listeners...) {
-		if err := ln.Close(); err != nil && !errors.Is(err, os.ErrPermission) {
-			// The directory is often not ours after root's rights are
-			// given up; the next start replaces the socket.
-			d.log.Warn("a socket was not closed well", "socket", ln.Socket.String(), "error", err)
-		}
+	d.cancel()
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	d.leaving = cmp.Or(d.leaving, "milterkit is ending")
+	for _, ln := range slices.Concat(d.statusAt, d.listeners) {
+		d.closeListener(ln)
 	}
-	if d.server != nil {
-		if err := closeChildren(d.server); err != nil {
-			d.log.Warn("a child was not closed well", "error", err)
-		}
+	if now := d.now(); now != nil {
+		d.closeChildren(now)
 	}
 	d.closeJournal()
+}
+
+// closeChildren closes those of a generation that no session has any more.
+func (d *daemon) closeChildren(g *generation) {
+	if err := closeChain(g.dispatcher); err != nil {
+		d.log.Warn("a child was not closed well", "error", err)
+	}
 }
 
 // probeFirst is how long the first MTA waits until all milters have been asked
@@ -181,67 +200,81 @@ func (d *daemon) run(signals <-chan os.Signal) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(spareMemory)
 	}
-	var work sync.WaitGroup
-	defer work.Wait()
+	defer d.work.Wait()
 	defer d.close()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-
-	probed := make(chan struct{})
-	work.Go(func() {
-		defer close(probed)
-		d.warnOfSilent(ctx)
-	})
-	select { // the first sessions are to have the macros that milters ask for
-	case <-probed:
-	case <-time.After(probeFirst):
-	}
-	failed := make(chan error, len(d.listeners)+len(d.statusAt))
-	for _, ln := range d.listeners {
-		work.Go(func() {
-			if err := d.server.Serve(ln); !errors.Is(err, milterkit.ErrServerClosed) {
-				failed <- fmt.Errorf("%s: %w", ln.Socket, err)
-			}
-		})
-	}
+	now := d.now()
+	d.meet(now)
+	d.serveAll(d.listeners)
 	d.status.ready.Store(true)
 	defer d.status.close()
-	for _, ln := range d.statusAt {
-		work.Go(func() {
-			if err := d.status.serve(ln); err != nil {
-				failed <- fmt.Errorf("status: %s: %w", ln.Socket, err)
-			}
-		})
-	}
-	d.log.Info("milterkit is ready", "listen", listening(d.listeners), "milters", len(d.server.Dispatcher.Slots()), "max_sessions", d.server.MaxSessions)
-	for _, note := range append(d.notes, advice(d.config)...) {
+	d.serveStatus(d.statusAt)
+	d.log.Info("milterkit is ready", "listen", listening(d.listeners), "milters", len(now.dispatcher.Slots()), "max_sessions", d.server.MaxSessions)
+	for _, note := range append(d.notes, advice(now.config)...) {
 		d.log.Warn(note)
 	}
-	d.tell("READY=1")
+	if !d.before.HandedOver() { // else systemd is told by that process
+		d.tell("READY=1")
+	} else if err := d.before.Tell(nil); err != nil {
+		d.log.Warn("the process before this one was not told", "error", err)
+	}
+	return d.serve(signals)
+}
 
+// serve does what signals say, until the end.
+func (d *daemon) serve(signals <-chan os.Signal) error {
+	changes := make(chan os.Signal, 1) // one that comes while one waits has its wish with that
+	d.work.Go(func() { d.change(changes) })
 	for {
 		select {
-		case err := <-failed:
+		case err := <-d.failed:
 			d.log.Error("milterkit ends because of a failure", "error", err)
 			d.stop(signals)
 			return err
+		case <-d.left:
+			d.drain(signals)
+			return nil
 		case s := <-signals:
-			if s != syscall.SIGHUP {
+			if s != syscall.SIGHUP && s != syscall.SIGUSR2 {
 				d.log.Info("milterkit ends", "signal", s.String())
 				d.stop(signals)
 				return nil
 			}
-			d.log.Warn("to load the configuration again is not supported by this version yet: restart milterkit instead", "signal", s.String())
+			select {
+			case changes <- s:
+			default:
+			}
 		}
 	}
 }
 
-// stop lets messages under way end for as long as shutdown_timeout, or until
-// the next signal.
+// change loads the configuration or starts the program anew when a signal wants it.
+func (d *daemon) change(wanted <-chan os.Signal) {
+	for {
+		select {
+		case <-d.ctx.Done():
+			return
+		case s := <-wanted:
+			if s == syscall.SIGUSR2 {
+				d.restart()
+			} else {
+				d.reload()
+			}
+		}
+	}
+}
+
+// stop ends all sessions, and says so.
 func (d *daemon) stop(signals <-chan os.Signal) {
+	d.cancel()
 	d.status.ready.Store(false)
 	d.tell("STOPPING=1")
-	ctx, cancel := context.WithTimeout(context.Background(), d.config.Server.ShutdownTimeout.V)
+	d.endSessions(signals)
+}
+
+// endSessions lets messages under way end for as long as shutdown_timeout, or until
+// the next signal.
+func (d *daemon) endSessions(signals <-chan os.Signal) {
+	ctx, cancel := context.WithTimeout(context.Background(), d.now().config.Server.ShutdownTimeout.V)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- d.server.Shutdown(ctx) }()
@@ -251,7 +284,7 @@ func (d *daemon) stop(signals <-chan os.Signal) {
 		case err = <-done:
 			waiting = false
 		case s := <-signals:
-			if s != syscall.SIGHUP {
+			if s != syscall.SIGHUP && s != syscall.SIGUSR2 {
 				d.log.Info("milterkit ends at once", "signal", s.String())
 				cancel()
 				err, waiting = <-done, false
@@ -271,23 +304,29 @@ func (d *daemon) tell(state string) {
 	}
 }
 
-// warnOfSilent names the milters that do not answer now. They may come later.
-func (d *daemon) warnOfSilent(ctx context.Context) {
-	for i, err := range askAll(ctx, d.probes) {
-		switch {
-		case err == nil || ctx.Err() != nil:
-		case d.probes[i].where != "":
-			d.log.Warn("a milter does not answer", "milter", d.probes[i].name, "socket", d.probes[i].where, "error", err)
-		default:
-			d.log.Warn("what a milter asks does not answer", "milter", d.probes[i].name, "error", err)
-		}
+// meet asks the milters of a generation what they would like to have, so that its
+// first sessions have the macros that they ask for.
+func (d *daemon) meet(g *generation) {
+	probed := make(chan struct{})
+	d.work.Go(func() {
+		defer close(probed)
+		d.warnOfSilent(d.ctx, g.probes)
+	})
+	select {
+	case <-probed:
+	case <-time.After(probeFirst):
 	}
 }
 
-func listening(lns []*listen.Listener) string {
-	names := make([]string, len(lns))
-	for i, ln := range lns {
-		names[i] = ln.Socket.String()
+// warnOfSilent names the milters that do not answer now. They may come later.
+func (d *daemon) warnOfSilent(ctx context.Context, probes []probe) {
+	for i, err := range askAll(ctx, probes) {
+		switch {
+		case err == nil || ctx.Err() != nil:
+		case probes[i].where != "":
+			d.log.Warn("a milter does not answer", "milter", probes[i].name, "socket", probes[i].where, "error", err)
+		default:
+			d.log.Warn("what a milter asks does not answer", "milter", probes[i].name, "error", err)
+		}
 	}
-	return strings.Join(names, ", ")
 }

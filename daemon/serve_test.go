@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -88,6 +89,12 @@ func (r *running) stop(t *testing.T) {
 	}
 }
 
+// deaf reads what systemd is told, which a test does not care about.
+func (r *running) deaf() {
+	r.notify.SetReadDeadline(time.Time{})
+	go io.Copy(io.Discard, r.notify) // until the end of the test
+}
+
 // logs waits until the log has all of words.
 func (r *running) logs(t *testing.T, words ...string) {
 	t.Helper()
@@ -114,10 +121,7 @@ func TestServeRunsUntilSIGTERM(t *testing.T) {
 		}
 		conn.Close()
 	}
-	if err := r.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
-	r.logs(t, "milterkit is ready", "not supported by this version yet", "signal=hangup")
+	r.logs(t, "milterkit is ready")
 	r.stop(t)
 	for _, name := range []string{"s", "t"} {
 		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {

@@ -23,6 +23,7 @@ type Config struct {
 	Server  Server
 	Milters []Milter // in the order in which they are asked
 	Notes   []string // what an administrator should know of how it came about
+	Unread  []string // what detection could not read
 }
 
 // Server is the section [server].

@@ -30,6 +30,7 @@ type Found struct {
 	At      Place       // where the socket stands
 	Enabled bool        // whether the system starts it
 	Why     string      // it is enabled, or is not
+	Unread  string      // why no socket was found though the system starts it: a file that was not read; "" otherwise
 
 	kind     *kind
 	verifies bool // of a filter that can do both: which it does
@@ -171,7 +172,11 @@ func (f *finder) add(s *service) {
 		return
 	}
 	m := Found{Name: properName(s.name), Kind: k.name, Service: s.file, kind: k}
+	before := len(f.skipped)
 	c := f.locate(s, k)
+	if len(f.skipped) > before && s.enabled && c.socket == (socket.Addr{}) {
+		m.Unread = f.skipped[before].String()
+	}
 	if c.socket == (socket.Addr{}) && k == generic {
 		return // it may be anything
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/milterkit/sdk/daemon/internal/config"
@@ -35,8 +36,12 @@ type Listener struct {
 
 	file   fs.FileInfo // of a unix socket that we have made; nil otherwise
 	closed sync.Once
-	err    error // of closing
+	gone   atomic.Bool // it has been closed, or is being closed
+	err    error       // of closing
 }
+
+// Closed reports whether the socket has been closed by this process.
+func (l *Listener) Closed() bool { return l.gone.Load() }
 
 // Close closes the socket. It removes the file of a unix socket, unless
 // another has been put in its place. The file goes first, so that nobody finds
@@ -45,6 +50,7 @@ func (l *Listener) Close() error {
 	// Once: a file that is made after we have closed may get the number of
 	// ours.
 	l.closed.Do(func() {
+		l.gone.Store(true)
 		if l.file != nil {
 			if now, err := os.Lstat(l.Socket.Addr); err == nil && os.SameFile(now, l.file) {
 				l.err = os.Remove(l.Socket.Addr)
@@ -56,7 +62,8 @@ func (l *Listener) Close() error {
 }
 
 // Open opens all of sockets, or none. It changes the umask of the process for
-// a moment, so it must not run beside anything that makes files.
+// a moment: what makes files beside it must not need more rights for them than the
+// sockets have, nor rely on the umask for less.
 func Open(sockets []config.Socket, owner Owner, in *Inherited) ([]*Listener, error) {
 	var open []*Listener
 	var errs []error
@@ -77,6 +84,9 @@ func Open(sockets []config.Socket, owner Owner, in *Inherited) ([]*Listener, err
 }
 
 func openOne(s config.Socket, owner Owner, in *Inherited) ([]*Listener, error) {
+	if handed, err := in.takeHanded(s); err != nil || handed != nil {
+		return handed, err
+	}
 	switch s.Network {
 	case "systemd":
 		lns, err := in.take(s.Addr)
@@ -97,6 +107,22 @@ func openOne(s config.Socket, owner Owner, in *Inherited) ([]*Listener, error) {
 		return nil, socket.Reason(err)
 	}
 	return []*Listener{{Listener: ln, Socket: s}}, nil
+}
+
+// newHanded makes a listener of a socket that another process has opened.
+func newHanded(s config.Socket, f *os.File) (*Listener, error) {
+	ln, err := net.FileListener(f)
+	if err != nil {
+		return nil, err
+	}
+	l := &Listener{Listener: ln, Socket: s}
+	if s.Network == "unix" {
+		// It is the socket's own: who has handed it over still answers there.
+		if l.file, err = os.Lstat(s.Addr); err != nil {
+			l.file = nil
+		}
+	}
+	return l, nil
 }
 
 // openUnix does what net.Listen does, with a step between bind and listen:

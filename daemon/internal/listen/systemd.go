@@ -10,16 +10,25 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // firstInherited is the first descriptor that systemd hands over. Source:
 // SD_LISTEN_FDS_START in sd_listen_fds(3).
 const firstInherited = 3
 
-// Inherited is the sockets that systemd has opened for this process.
+// Inherited is the sockets that were opened for this process, by systemd or by the
+// process whose place it takes.
 type Inherited struct {
 	names []string
 	files []*os.File
+
+	handed      []string   // what the process before it has handed over
+	handedFiles []*os.File // nil: taken
+	took        []string
+	pipe        *os.File // to tell it; nil: there is none
 }
 
 // Inherit takes over the sockets that the environment tells of, and the
@@ -30,6 +39,9 @@ func Inherit() (*Inherited, error) {
 		os.Unsetenv(v)
 	}
 	in := new(Inherited)
+	if err := in.inheritHanded(); err != nil || in.pipe != nil {
+		return in, err
+	}
 	if pid != strconv.Itoa(os.Getpid()) { // meant for a parent of ours
 		return in, nil
 	}
@@ -84,8 +96,27 @@ func (in *Inherited) Rest() []string {
 			in.files[i] = nil
 		}
 	}
+	for i, f := range in.handedFiles {
+		if f != nil { // the process before it knows
+			f.Close()
+			in.handedFiles[i] = nil
+		}
+	}
 	return names
 }
+
+// Reloading is what Notify has to tell when the configuration is loaded again.
+// "READY=1" follows. Source: sd_notify(3), which wants the time with it.
+func Reloading() string {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
+		return "RELOADING=1"
+	}
+	return fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", t.Nano()/1000)
+}
+
+// notifyPatience is how long Notify waits where nobody reads.
+const notifyPatience = time.Second
 
 // Notify tells systemd, or whoever else has set NOTIFY_SOCKET, of a change of
 // state, such as "READY=1". It does nothing where nobody wants to know.
@@ -102,6 +133,8 @@ func Notify(state string) error {
 	if err != nil {
 		return err
 	}
-	_, err = conn.Write([]byte(state))
+	if err = conn.SetWriteDeadline(time.Now().Add(notifyPatience)); err == nil {
+		_, err = conn.Write([]byte(state))
+	}
 	return errors.Join(err, conn.Close())
 }
