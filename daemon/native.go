@@ -23,10 +23,10 @@ type Native struct {
 // Use adds a native child to the program: a milter with `use = "NAME"` is what
 // newChild makes of its [milter.options]. The name must not be that of a child that
 // every milterkit has (docs/children/README.md). NewChild is called once for each
-// such milter that is enabled, by serve and by check, without the rights of root;
-// and where something else is wrong with the file, to tell all at once. In the log
-// the child is called what the file calls it. If it has a method Close() error, that
-// is called when the program ends.
+// such milter that is enabled, by serve, at each reload and by check, without the
+// rights of root; and where something else is wrong with the file, to tell all at
+// once. In the log the child is called what the file calls it. If it has a method
+// Close() error, that is called when no session has the child any more.
 //
 // Options is a struct, and defaults are its values where the file says nothing
 // (slices and maps are not copied, so do not change them). Each exported field is
