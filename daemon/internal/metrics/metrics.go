@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/milterkit/sdk/daemon/internal/journal"
 	"github.com/milterkit/sdk/milterkit"
 )
 
@@ -29,6 +30,7 @@ import (
 type Sources struct {
 	Version string // of the program
 	Server  *milterkit.Server
+	Journal *journal.Journal // nil: there is none
 
 	// Configuration returns how it is with the configuration. Nil: there is nothing
 	// to tell.

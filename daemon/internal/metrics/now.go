@@ -3,6 +3,7 @@ package metrics
 import (
 	"cmp"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -59,6 +60,10 @@ var (
 	dnsAnswers  = gauge("dns_cache_answers", "DNS answers that are kept.")
 	dnsBytes    = gauge("dns_cache_bytes", "Memory that the DNS answers take, about.")
 
+	journalLost    = counter("journal_lost_total", "Messages that could not be written to the journal.")
+	journalRecords = gauge("journal_records", "Messages that the journal has.")
+	journalOldest  = gauge("journal_oldest_timestamp_seconds", "When the oldest message that the journal has began.")
+
 	configGeneration = gauge("config_generation", "How many configurations have been loaded since the start.")
 	configLoaded     = gauge("config_loaded_timestamp_seconds", "When the configuration in use was loaded.")
 	configGood       = gauge("config_last_reload_successful", "0 if the last attempt to load the configuration has failed, and the one before is in use; else 1.")
@@ -85,13 +90,33 @@ func (n *now) Collect(to chan<- prometheus.Metric) {
 	tell(dnsFailures, float64(s.Failures))
 	tell(dnsAnswers, float64(s.Answers))
 	tell(dnsBytes, float64(s.Bytes))
+	n.journal(tell)
 	if n.from.Configuration != nil {
 		c := n.from.Configuration()
 		tell(configGeneration, float64(c.Generation))
-		tell(configLoaded, float64(c.Loaded.UnixMilli())/1000)
+		tell(configLoaded, seconds(c.Loaded))
 		tell(configGood, yes(!c.Refused))
 	}
 }
+
+// journal tells of the journal. One that cannot be read has only what it has lost.
+func (n *now) journal(tell tell) {
+	j := n.from.Journal
+	if j == nil {
+		return
+	}
+	tell(journalLost, float64(j.Lost()))
+	r, err := j.Range()
+	if err != nil {
+		return
+	}
+	tell(journalRecords, float64(r.Records))
+	if r.Records > 0 {
+		tell(journalOldest, seconds(r.First))
+	}
+}
+
+func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 
 type tell func(f figure, value float64, labels ...string)
 

@@ -8,8 +8,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/milterkit/sdk/builtin/greylist"
+	"github.com/milterkit/sdk/daemon/internal/journal"
+	"github.com/milterkit/sdk/daemon/internal/record"
 	"github.com/milterkit/sdk/milterkit"
 	"github.com/milterkit/sdk/milterkit/remote"
 )
@@ -37,7 +40,22 @@ func all(t *testing.T) map[string]served {
 	t.Cleanup(func() { child.(*greylist.Greylist).Close() })
 	slots := append(slices.Clone(chain), milterkit.Slot{Child: child}, milterkit.Slot{Child: &remote.Milter{Label: "opendkim"}})
 	d, m := counting(t, slots...)
+	j, err := journal.Open(t.TempDir()+"/journal.db", journal.MinSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { j.Close() })
+	m.now.from.Journal = j
+	d.OnReport = func(r *milterkit.Report) {
+		m.Observe(r)
+		j.Put(record.Of(r, time.Now()))
+	}
 	pass(d, 1)
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if r, err := j.Range(); err == nil && r.Records > 0 { // it is written in the background
+			break
+		}
+	}
 	families, err := m.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
