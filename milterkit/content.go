@@ -382,11 +382,7 @@ func (p *part) contentVerdict() Verdict {
 	// Edits before a refusal or a failure do not count; before the end there
 	// are none.
 	if !p.decided && (v.kind == KindContinue || v.kind == KindAccept) {
-		if err := p.call.edits.err; err != nil {
-			v = Fail(err)
-		} else {
-			p.edits = p.call.edits.Len()
-		}
+		p.edits = p.call.edits.Len()
 	}
 	return p.heed(p.said, v)
 }

@@ -21,18 +21,24 @@ func (e *Envelope) Verdict(child string) Verdict {
 }
 
 // saying returns what the child has said so far: for conditions of those after it.
+// Where they are asked after a refusal that was none of a shadow, that was about
+// something else, such as a recipient before.
 func (p *part) saying() Verdict {
+	v := Continue
 	switch {
 	case p.spoken.kind != KindContinue:
-		return p.spoken
+		v = p.spoken
 	case p.failed != nil:
-		return Fail(p.failed)
+		v = Fail(p.failed)
 	case p.refusal.Final():
-		return p.refusal
+		v = p.refusal
 	case p.accepted:
-		return Accept
+		v = Accept
 	}
-	return Continue
+	if v.Final() && !p.Shadow {
+		return Continue
+	}
+	return v
 }
 
 // sayings returns what the parts before one have said so far, in list.

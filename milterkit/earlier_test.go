@@ -3,6 +3,7 @@ package milterkit_test
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -51,6 +52,60 @@ func TestAConditionKnowsWhatEarlierChildrenHaveSaid(t *testing.T) {
 		if c.got != c.want {
 			t.Errorf("%s: %v, want %v", name, c.got, c.want)
 		}
+	}
+}
+
+// What a child has said of another recipient, or at a HELO that was followed by another
+// one, is not said any more.
+func TestAConditionIsToldNothingThatIsOver(t *testing.T) {
+	ctx := context.Background()
+	only := func(name string) milterkit.Condition {
+		return milterkit.Condition{Name: name, At: milterkit.StageRcpt, Holds: func(_ context.Context, _ *milterkit.Envelope, to milterkit.Address) bool {
+			return to.Addr == name
+		}}
+	}
+	refuse := milterkit.Hooks{Mail: func(context.Context, *milterkit.Envelope) milterkit.Verdict { return milterkit.Reject("no") }}
+	refuseSession := milterkit.Hooks{Helo: func(context.Context, *milterkit.Session) milterkit.Verdict { return milterkit.Reject("no") }}
+	recipients := func(w *milterkit.Walk) {
+		w.Helo(ctx, "mx")
+		w.Mail(ctx, milterkit.NewAddress("<a@example.org>"))
+		w.Rcpt(ctx, milterkit.NewAddress("<bad>"))
+		w.Rcpt(ctx, milterkit.NewAddress("<good>"))
+	}
+	broken := true
+	helo := milterkit.Slot{
+		Child: childOf("first", milterkit.Hooks{Helo: func(context.Context, *milterkit.Session) milterkit.Verdict {
+			if broken {
+				return milterkit.Fail(nil)
+			}
+			return milterkit.Continue
+		}}),
+		When: milterkit.Condition{Name: "helo", At: milterkit.StageHelo, Holds: func(context.Context, *milterkit.Envelope, milterkit.Address) bool { return true }},
+	}
+	for name, c := range map[string]struct {
+		at      milterkit.Stage
+		first   milterkit.Slot
+		session func(*milterkit.Walk)
+		want    []milterkit.Kind
+	}{
+		"the message, to another":           {milterkit.StageRcpt, milterkit.Slot{Child: childOf("first", refuse), When: only("bad")}, recipients, []milterkit.Kind{milterkit.KindContinue}},
+		"the session, for another":          {milterkit.StageRcpt, milterkit.Slot{Child: childOf("first", refuseSession), When: only("bad")}, recipients, []milterkit.Kind{milterkit.KindContinue}},
+		"a shadow of the message, as it is": {milterkit.StageRcpt, milterkit.Slot{Child: childOf("first", refuse), Shadow: true}, recipients, []milterkit.Kind{milterkit.KindReject, milterkit.KindReject}},
+		"at the HELO before": {milterkit.StageMail, helo, func(w *milterkit.Walk) {
+			w.Helo(ctx, "mx")
+			broken = false
+			w.Helo(ctx, "mx")
+			w.Mail(ctx, milterkit.NewAddress("<a@example.org>"))
+		}, []milterkit.Kind{milterkit.KindContinue}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var said []milterkit.Kind
+			w := quietly(t, c.first, milterkit.Slot{Child: childOf("second", milterkit.Hooks{}), When: asked(c.at, "first", &said)})
+			c.session(w)
+			if !slices.Equal(said, c.want) {
+				t.Errorf("said %v, want %v", said, c.want)
+			}
+		})
 	}
 }
 

@@ -21,6 +21,7 @@ type Event struct {
 // goes on for ever is not remembered for ever. Room for some is kept between messages.
 const (
 	maxEvents        = 1000
+	maxRcptEvents    = 900 // of these, up to the last recipient: there is room for what is said of the content
 	maxSessionEvents = 100
 	keptEvents       = 32
 )
@@ -47,23 +48,26 @@ func (e *events) add(p *part, start moment, took time.Duration) {
 		return
 	}
 	at := Stage(c.stage.Load())
-	if n := len(e.list); n > 0 && at == StageBody {
-		if last := &e.list[n-1]; last.At == at && last.Child == p.Child.Name() && last.Verdict == Continue && p.answer == Continue {
+	if at == StageBody && p.answer.kind == KindContinue {
+		if last := e.piece(p.Child.Name()); last != nil {
 			last.Took += took
 			last.Calls++
 			return
 		}
 	}
 	limit := maxEvents
-	if !w.open {
+	switch {
+	case !w.open:
 		limit = maxSessionEvents
+	case at == StageRcpt || at == StageUnknown:
+		limit = maxRcptEvents
 	}
 	if len(e.list) >= limit {
 		return
 	}
 	event := Event{
 		Child: p.Child.Name(), At: at, Condition: c.condition, Verdict: p.answer,
-		Start: epoch.Add(time.Duration(start)), Took: took, Calls: 1,
+		Start: time.Now().Add(-now().sub(start)), Took: took, Calls: 1, // by the clock of now: it may have been set since epoch
 	}
 	if at == StageRcpt {
 		event.To = c.to.Addr
@@ -72,4 +76,15 @@ func (e *events) add(p *part, start moment, took time.Duration) {
 	if !w.open {
 		e.session = len(e.list)
 	}
+}
+
+// piece returns the child's answer to the piece of the body before; the children of a
+// group take turns.
+func (e *events) piece(child string) *Event {
+	for i := len(e.list) - 1; i >= 0 && e.list[i].At == StageBody; i-- {
+		if last := &e.list[i]; last.Child == child && last.Verdict.kind == KindContinue {
+			return last
+		}
+	}
+	return nil
 }

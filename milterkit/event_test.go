@@ -130,38 +130,61 @@ func TestEventsBetweenMessages(t *testing.T) {
 	}
 }
 
-// Pieces of a body in a row are one event, and a session that goes on for ever does
-// not fill memory.
+// Pieces of a body in a row are one event, of each child of a group, and a session that
+// goes on for ever does not fill memory: what is left out is about recipients, and not
+// what was said of the content in the end.
 func TestEventsAreBounded(t *testing.T) {
-	goOn := func(context.Context, *milterkit.Session) milterkit.Verdict { return milterkit.Continue }
+	hooks := milterkit.Hooks{
+		Helo: func(context.Context, *milterkit.Session) milterkit.Verdict { return milterkit.Continue },
+		Rcpt: func(context.Context, *milterkit.Envelope, milterkit.Address) milterkit.Verdict {
+			return milterkit.Continue
+		},
+		Body: func(context.Context, *milterkit.Message, []byte) milterkit.Verdict { return milterkit.Continue },
+		Message: func(context.Context, *milterkit.Message, *milterkit.Edits) milterkit.Verdict {
+			return milterkit.Reject("no")
+		},
+	}
+	piece := make([]byte, 60000)
 	got := told(t, func(w *milterkit.Walk) {
 		ctx := context.Background()
 		for range 2000 {
 			w.Helo(ctx, "mx")
 		}
-		w.Mail(ctx, milterkit.NewAddress("<a@example.org>"))
-		for i := range 2000 {
-			w.Rcpt(ctx, milterkit.NewAddress(fmt.Sprintf("<%d@example.org>", i)))
+		for _, rcpts := range []int{2000, 1} {
+			w.Mail(ctx, milterkit.NewAddress("<a@example.org>"))
+			for i := range rcpts {
+				w.Rcpt(ctx, milterkit.NewAddress(fmt.Sprintf("<%d@example.org>", i)))
+			}
+			w.EndOfHeader(ctx)
+			for range 1000 {
+				w.Body(ctx, piece)
+			}
+			w.EndOfMessage(ctx)
 		}
-		w.Reset()
-		w.Mail(ctx, milterkit.NewAddress("<a@example.org>"))
-		w.EndOfHeader(ctx)
-		for range 100 {
-			w.Body(ctx, make([]byte, 60000))
+	}, milterkit.Slot{Child: childOf("a", hooks)}, milterkit.Slot{Child: childOf("b", hooks), Together: true})
+	for i, most := range []int{904, 106} {
+		if n := strings.Count(got[i], "\n"); n != most {
+			t.Errorf("message %d: %d events, want %d", i, n, most)
 		}
-		w.EndOfMessage(ctx)
-	}, milterkit.Slot{Child: childOf("a", milterkit.Hooks{
-		Helo: goOn,
-		Rcpt: func(context.Context, *milterkit.Envelope, milterkit.Address) milterkit.Verdict {
-			return milterkit.Continue
-		},
-		Body: func(context.Context, *milterkit.Message, []byte) milterkit.Verdict { return milterkit.Continue },
-	})})
-	if n := strings.Count(got[0], "\n"); n != 1000 {
-		t.Errorf("%d events", n)
+		for _, want := range []string{"a: body : continue, 1000", "b: body : continue, 1000", "a: end of message : reject 550 no, 1"} {
+			if !strings.Contains(got[i], want) {
+				t.Errorf("message %d: %q is not in %s", i, want, got[i][len(got[i])-200:])
+			}
+		}
 	}
-	if n := strings.Count(got[1], "\n"); n != 102 || !strings.Contains(got[1], "a: body : continue, 100") {
-		t.Errorf("%d events, the last %s", n, got[1][strings.LastIndex(got[1], "\n"):])
+}
+
+// A child whose edit cannot be made has failed, and that is what its event says.
+func TestAnEditThatCannotBeMadeIsAFailureInTheEvents(t *testing.T) {
+	got := told(t, func(w *milterkit.Walk) {
+		w.Mail(context.Background(), milterkit.NewAddress("<a@example.org>"))
+		w.Message(context.Background(), []byte("\r\nHello\r\n"))
+	}, milterkit.Slot{Child: milterkit.OnMessage("a", func(_ context.Context, _ *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
+		e.AddHeader("X Y", "1")
+		return milterkit.Accept
+	})})
+	if want := `end of message : fail: add header: "X Y" is not the name of a header field, 1`; !strings.HasSuffix(got[0], want) {
+		t.Errorf("%s", got[0])
 	}
 }
 

@@ -117,6 +117,9 @@ func (m *model) settle(k *kid, at Stage, to Address) error {
 			default:
 				said = other.ofSession
 			}
+			if said.Final() && !other.Shadow { // of something else, or nobody would be asked
+				said = Continue
+			}
 			e.earlier = append(e.earlier, saying{other.Child.Name(), said})
 		}
 		if k.When.Holds(context.Background(), e, to) {
@@ -167,11 +170,8 @@ func (m *model) catchUp(k *kid, at Stage) Verdict {
 		if hook != nil {
 			v = guard(func() Verdict { return hook(context.Background(), s) })
 		}
-		if v != Continue && v != Discard {
-			k.said = v
-			if v.kind != KindFail {
-				k.ofSession = v
-			}
+		if v != Continue && v != Discard && v.kind != KindFail {
+			k.ofSession = v
 		}
 		switch {
 		case v.kind == KindFail:

@@ -191,7 +191,7 @@ func (p *part) tell(at Stage, run func(*call) Verdict) Verdict {
 		return Continue
 	case KindDiscard:
 		p.walk.warn(p, at, errors.New("a discard has no meaning here"))
-		v, p.spoken = Continue, Continue
+		v = Continue
 	case KindAccept:
 		p.accepted = true
 	case KindReject, KindTempFail:
@@ -446,7 +446,10 @@ func (p *part) defaultAction() DefaultAction {
 // note keeps a verdict for the log.
 func (p *part) note(at Stage, v Verdict) {
 	if v.kind != KindContinue {
-		p.verdict, p.at, p.spoken = v, at, v
+		p.verdict, p.at = v, at
+		if at >= StageMail {
+			p.spoken = v
+		}
 	}
 }
 

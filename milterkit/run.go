@@ -76,5 +76,9 @@ func runContent(c *call) Verdict {
 	}
 	Progress(c.ctx)
 	p.sess.macros, p.msg.body = macros, body
-	return p.hooks.Message(c.ctx, &p.msg, &c.edits)
+	v := p.hooks.Message(c.ctx, &p.msg, &c.edits)
+	if err := c.edits.err; err != nil && (v.kind == KindContinue || v.kind == KindAccept) {
+		return Fail(err)
+	}
+	return v
 }
