@@ -143,16 +143,22 @@ var errHookExit = errors.New("a hook that runs on the session's goroutine has en
 // finish ends the session.
 func (c *conn) finish(err error) {
 	c.nc.Close()
-	negotiated := c.w != nil
-	if negotiated {
+	defer func() { c.free(err) }() // also where a hook ends the goroutine
+	if c.w != nil {
 		err = cmp.Or(c.guarded(func() error { c.w.Close(); return nil }), err)
 	}
+}
+
+// free gives back what the session has had, and logs why it has ended, unless that is
+// in good order.
+func (c *conn) free(err error) {
 	c.s.part(c)
 	c.freeMemory()
 	smallBuffers.Put((*[smallBuffer]byte)(c.small))
 	if c.placed {
 		c.s.leavePlace()
 	}
+	negotiated := c.w != nil
 	switch {
 	case errors.Is(err, errGoodbye), errors.Is(err, net.ErrClosed), errors.Is(err, io.EOF):
 	case !negotiated && isReset(err): // a port probe

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/milterkit/sdk/milterkit"
 )
@@ -230,5 +231,69 @@ func TestReportHasTheHeaderOfItsOwnMessage(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A hook that is given up has its event, also where the session is in a hook of another
+// child meanwhile; what it goes on to do to its edits is nobody's to see.
+func TestEventOfAHookThatIsGivenUp(t *testing.T) {
+	t.Parallel()
+	over, ended, gone := make(chan bool), make(chan bool), make(chan bool)
+	hangs := milterkit.Slot{Child: milterkit.OnMessage("hangs", func(ctx context.Context, _ *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
+		defer close(ended)
+		go func() { <-ctx.Done(); time.Sleep(300 * time.Millisecond); close(gone) }() // beyond the grace
+		for {
+			select {
+			case <-over:
+				return milterkit.Reject("too late")
+			case <-time.After(time.Millisecond):
+				e.AddHeader("X-Late", "1")
+			}
+		}
+	}), Together: true, ContentTimeout: 20 * time.Millisecond, DefaultAction: milterkit.DefaultAccept}
+	prompt := milterkit.Slot{Child: childOf("prompt", milterkit.Hooks{Prompt: true,
+		Message: func(context.Context, *milterkit.Message, *milterkit.Edits) milterkit.Verdict {
+			<-gone
+			return milterkit.Continue
+		}})}
+	got := told(t, func(w *milterkit.Walk) {
+		ctx := context.Background()
+		for range 2 {
+			w.Mail(ctx, milterkit.NewAddress("<a@example.org>"))
+			w.Message(ctx, []byte("\r\nHello\r\n"))
+		}
+	}, prompt, hangs)
+	close(over)
+	<-ended
+	want := []string{
+		"accept by \"\" at no stage, \"\"\nhangs: end of message : fail: " + milterkit.ErrTimeout.Error() + ", 1\nprompt: end of message : continue, 1",
+		"accept by \"\" at no stage, \"\"\nprompt: end of message : continue, 1", // it is not asked any more
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n\n"), strings.Join(want, "\n\n"))
+	}
+}
+
+// A child that has no time left is not asked, and that is an event too. What a child is
+// told, and not asked, is none.
+func TestEventOfAChildForWhichNoTimeIsLeft(t *testing.T) {
+	d, err := milterkit.NewDispatcher(milterkit.Slot{Child: childOf("a", milterkit.Hooks{
+		Mail:  func(context.Context, *milterkit.Envelope) milterkit.Verdict { return milterkit.Continue },
+		Reset: func() {},
+		Close: func() {},
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Logger, d.StageTimeout = slog.New(slog.DiscardHandler), 1
+	var got []milterkit.Event
+	d.OnReport = func(r *milterkit.Report) { got = slices.Clone(r.Events) }
+	w := d.Walk(milterkit.AllActions)
+	w.Mail(context.Background(), milterkit.NewAddress("<a@example.org>"))
+	w.Reset()
+	w.Helo(context.Background(), "mx")
+	w.Close()
+	if len(got) != 1 || got[0].At != milterkit.StageMail || got[0].Verdict.Err() != milterkit.ErrNoTimeLeft || got[0].Took != 0 {
+		t.Errorf("%+v", got)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -277,4 +278,140 @@ func TestReplaceUnderLoad(t *testing.T) {
 			t.Fatalf("Dispatcher %d has not ended", i)
 		}
 	}
+}
+
+// A Server may begin with no Dispatcher, and is given one.
+func TestReplaceWhereThereWasNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(milterkit.Server)
+		ended, end := s.Replace(refuser(t, new(journal), "5.7.1 first"))
+		if !hasEnded(ended) || end(t.Context()) != nil {
+			t.Error("there was nothing, and it has not ended")
+		}
+		ln := newPipes()
+		var served sync.WaitGroup
+		served.Go(func() { s.Serve(ln) })
+		defer func() { s.Close(); served.Wait() }()
+		nc := ln.dial()
+		defer nc.Close()
+		if r := mail(t, nc); r.Text != "550 5.7.1 first" {
+			t.Errorf("MAIL is answered %v", r)
+		}
+	})
+}
+
+// What is said of sessions that got no place goes where the Dispatcher's own reports go
+// that was there when they began; they have to end too.
+func TestReplaceWithSessionsThatGotNoPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := new(journal)
+		told := make(chan string, 10)
+		named := func(name string) *milterkit.Dispatcher {
+			d := refuser(t, log, "5.7.1 "+name)
+			d.OnReport = func(r *milterkit.Report) { told <- name + " " + r.By }
+			return d
+		}
+		s := &milterkit.Server{Dispatcher: named("old"), MaxSessions: 1}
+		ln := newPipes()
+		var served sync.WaitGroup
+		served.Go(func() { s.Serve(ln) })
+		defer func() { s.Close(); served.Wait() }()
+		first, second := ln.dial(), ln.dial()
+		mail(t, first)
+		mail(t, second)
+		ended, end := s.Replace(named("new"))
+		third := ln.dial()
+		mail(t, third)
+		first.Close()
+		if hasEnded(ended) {
+			t.Error("ended is closed while a session that got no place has the old one")
+		}
+		if err := end(t.Context()); err != nil || !hasEnded(ended) {
+			t.Errorf("end: %v", err)
+		}
+		third.Close()
+		synctest.Wait()
+		close(told)
+		var got []string
+		for s := range told {
+			got = append(got, s)
+		}
+		if want := []string{"old 5.7.1 old", "old max_sessions", "new max_sessions"}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+// Dispatchers come and go while the Server is shut down: each has ended in the end, and
+// no end waits for ever.
+func TestReplaceAlongsideShutdown(t *testing.T) {
+	for _, stop := range []func(*milterkit.Server){
+		func(s *milterkit.Server) { s.Close() },
+		func(s *milterkit.Server) { s.Shutdown(context.Background()) },
+		func(s *milterkit.Server) {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			s.Shutdown(ctx)
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			log := new(journal)
+			s := &milterkit.Server{Dispatcher: refuser(t, log, "5.7.1 old")}
+			ln := newPipes()
+			var work sync.WaitGroup
+			work.Go(func() { s.Serve(ln) })
+			var all []<-chan struct{}
+			for range 10 {
+				open(t, pipeMTA(t, ln.dial(), miltertest.Offer{}))
+				ended, end := s.Replace(refuser(t, log, "5.7.1 next"))
+				all = append(all, ended)
+				work.Go(func() { end(context.Background()) })
+				work.Go(func() { end(context.Background()) })
+			}
+			ln.dial() // says nothing
+			work.Go(func() { stop(s) })
+			for range 10 {
+				ended, _ := s.Replace(refuser(t, log, "5.7.1 next"))
+				all = append(all, ended)
+			}
+			work.Wait()
+			for i, ended := range all {
+				if !hasEnded(ended) {
+					t.Errorf("Dispatcher %d has not ended", i)
+				}
+			}
+		})
+	}
+}
+
+// Where a hook ends the goroutine as the session ends, its place is free all the same.
+func TestAHookThatEndsTheGoroutineAtTheEndOfTheSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, err := milterkit.NewDispatcher(milterkit.Slot{Child: childOf("exits", milterkit.Hooks{
+			Prompt: true,
+			Mail:   func(context.Context, *milterkit.Envelope) milterkit.Verdict { return milterkit.Reject("5.7.1 asked") },
+			Close:  runtime.Goexit,
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Logger = slog.New(slog.DiscardHandler)
+		s := &milterkit.Server{Dispatcher: d, MaxSessions: 1}
+		ln := newPipes()
+		var served sync.WaitGroup
+		served.Go(func() { s.Serve(ln) })
+		defer func() { s.Close(); served.Wait() }()
+		first := ln.dial()
+		mail(t, first)
+		ended, _ := s.Replace(refuser(t, new(journal), "5.7.1 new"))
+		first.Close()
+		if !hasEnded(ended) {
+			t.Error("the session counts still")
+		}
+		second := ln.dial()
+		defer second.Close()
+		if r := mail(t, second); !strings.HasPrefix(r.Text, "550") {
+			t.Errorf("MAIL is answered %v", r)
+		}
+	})
 }

@@ -284,6 +284,7 @@ func (w *Walk) Reset() {
 
 // Close ends the session, and a message that is under way.
 func (w *Walk) Close() {
+	defer w.endWorkers() // also where a hook ends the goroutine
 	w.Reset()
 	w.beginEnding()
 	for i := range w.parts {
@@ -294,6 +295,9 @@ func (w *Walk) Close() {
 			}
 		}
 	}
+}
+
+func (w *Walk) endWorkers() {
 	for _, k := range w.idle {
 		k.end()
 	}
