@@ -35,6 +35,8 @@ install: ## the program, its manual pages, completions and service (PREFIX, DEST
 	bin/milterkit completion fish >$(SHARE)/fish/vendor_completions.d/milterkit.fish
 	install -m 644 LICENSE $(SHARE)/doc/milterkit/copyright
 	gzip -9nc CHANGELOG.md >$(SHARE)/doc/milterkit/CHANGELOG.md.gz
+	install -m 644 packaging/prometheus/milterkit.rules.yml $(SHARE)/doc/milterkit/milterkit.rules.yml
+	install -m 644 packaging/grafana/milterkit.json $(SHARE)/doc/milterkit/milterkit.grafana.json
 	install -d $(SHARE)/man/man5
 	gzip -9nc $(SHARE)/man/man8/milterkit.toml.5 >$(SHARE)/man/man5/milterkit.toml.5.gz
 	rm $(SHARE)/man/man8/milterkit.toml.5

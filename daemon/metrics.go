@@ -10,7 +10,7 @@ import (
 // serveMetrics has the status server tell what Prometheus, and who looks for a fault of
 // milterkit's own, would know.
 func (d *daemon) serveMetrics() {
-	d.metrics = metrics.New(metrics.Sources{Version: release(), Server: d.server, Configuration: d.configuration})
+	d.metrics = metrics.New(metrics.Sources{Version: release(), Server: d.server, Journal: d.journal, Configuration: d.configuration})
 	d.status.handle("GET /metrics", d.metrics.Handler().ServeHTTP)
 	d.status.handleCommand("GET /debug/pprof/", pprof.Index)
 	d.status.handleCommand("GET /debug/pprof/cmdline", pprof.Cmdline)

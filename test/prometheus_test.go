@@ -3,11 +3,15 @@ package test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -59,7 +63,7 @@ func TestPrometheus(t *testing.T) {
 		{Name: "gone", Socket: "unix:" + root.Path("nobody-here.sock"), DefaultAction: "accept"},
 	}}, routes[1])
 	kit := b.kits["watched/behind"]
-	kit.Server = fmt.Sprintf("status = [%q, %q]", status, "unix:"+root.Path(kit.Name, "status"))
+	kit.Server = fmt.Sprintf("status = %q\njournal = %q", status, root.Path(kit.Name, "journal.db"))
 	prometheus := &stack.Prometheus{Root: root, Target: status, Rules: rules}
 	b.startAll(t, []stack.Component{prometheus})
 
@@ -84,6 +88,7 @@ func TestPrometheus(t *testing.T) {
 		`milterkit_message_duration_seconds_count`:                                                  "5",
 		`milterkit_milter_answer_duration_seconds_count{milter="words",stage="end of message"} > 4`: "5",
 		`milterkit_sessions_max > bool 1`:                                                           "1",
+		`milterkit_journal_records - milterkit_journal_lost_total`:                                  "5",
 		`milterkit_sessions < 6`:                                                                    "0",
 		`count(ALERTS{alertname="MilterDown",alertstate="pending"})`:                                "1",
 	} {
@@ -91,6 +96,37 @@ func TestPrometheus(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	checkMetrics(t, status)
+	b.reloads(ctx, t, kit, prometheus)
+}
+
+// reloads has a milterkit refuse a configuration, and take one: Prometheus hears of
+// both, and no more of a milter that is gone.
+func (b *dkimBench) reloads(ctx context.Context, t *testing.T, kit *stack.Milterkit, prometheus *stack.Prometheus) {
+	t.Helper()
+	file := b.root.Path(kit.Name, "milterkit.toml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	await := func(config, expr, want string) {
+		t.Helper()
+		err := errors.Join(os.WriteFile(file, []byte(config), 0o644), syscall.Kill(kit.Pid(), syscall.SIGHUP))
+		if err = errors.Join(err, prometheus.Await(ctx, expr, want)); err != nil {
+			t.Error(err)
+		}
+	}
+	without, _, _ := strings.Cut(string(text), "\n[[milter]]\nname = \"gone\"")
+	await(string(text)+"wrong = 1\n", `milterkit_config_last_reload_successful`, "0")
+	await(without, `milterkit_config_last_reload_successful * milterkit_config_generation`, "2")
+	if err := prometheus.Await(ctx, `absent(milterkit_milter_down)`, "1"); err != nil {
+		t.Error(err)
+	}
+}
+
+// checkMetrics has promtool look at what is served.
+func checkMetrics(t *testing.T, status string) {
+	t.Helper()
 	resp, err := http.Get("http://" + status + "/metrics")
 	if err != nil {
 		t.Fatal(err)
