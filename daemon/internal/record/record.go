@@ -1,10 +1,12 @@
 // Package record has what is known of one message after it has gone past the
 // milters: who sent it, what each milter was asked and said, and what came of it. It is
 // what the journal keeps, what trace and replay print, and what the status page shows.
-// It has neither the body nor the header, but for the message's Message-ID.
+// It has neither the body nor the header, but for the message's Message-ID and the
+// fields that milters have written. Texts are as they came: who prints them escapes them.
 package record
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +17,8 @@ import (
 const (
 	MaxRecipients = 100
 	MaxSteps      = 300
-	MaxChanges    = 30 // of one milter
+	lastSteps     = 100 // of these, the last ones, which say what came of the message
+	MaxChanges    = 30  // of one milter
 	maxText       = 512
 )
 
@@ -43,9 +46,9 @@ type Message struct {
 	By       string        `json:"by,omitempty"` // the milter that decided; milterkit: a limit, or its end
 	At       string        `json:"at,omitempty"` // the stage at which it did
 	Edits    int           `json:"edits,omitempty"`
-	Milters  []Milter      `json:"milters,omitempty"` // in their order
-	Steps    []Step        `json:"steps,omitempty"`   // as they came, MaxSteps at most
-	MoreStep int           `json:"more_steps,omitempty"`
+	Milters  []Milter      `json:"milters,omitempty"`    // in their order
+	Steps    []Step        `json:"steps,omitempty"`      // as they came, MaxSteps at most
+	MoreStep int           `json:"more_steps,omitempty"` // how many are left out, before the lastSteps
 }
 
 // A Milter is the part of one milter in a message.
@@ -91,7 +94,7 @@ type Step struct {
 func Of(r *milterkit.Report, now time.Time) *Message {
 	s := r.Message.Session
 	m := &Message{
-		Session: s.ID, QueueID: r.Message.QueueID(), Time: now.Add(-r.Took), Took: r.Took,
+		Session: s.ID, QueueID: short(r.Message.QueueID()), Time: now.Add(-r.Took), Took: r.Took,
 		Client: short(s.Host), Addr: address(s), Helo: short(s.Helo), Auth: short(s.AuthUser()), Daemon: short(s.Daemon()),
 		Refused: r.Refused, Size: r.Size, Outcome: r.Outcome(), By: r.By, Edits: r.Edits,
 	}
@@ -111,8 +114,11 @@ func Of(r *milterkit.Report, now time.Time) *Message {
 	for i := range r.Children {
 		m.Milters = append(m.Milters, milterOf(&r.Children[i]))
 	}
-	shown := r.Events[:min(len(r.Events), MaxSteps)]
-	m.MoreStep = len(r.Events) - len(shown)
+	shown := r.Events
+	if n := len(shown) - MaxSteps; n > 0 {
+		m.MoreStep = n
+		shown = slices.Concat(shown[:MaxSteps-lastSteps], shown[len(shown)-lastSteps:])
+	}
 	for i := range shown {
 		m.Steps = append(m.Steps, stepOf(&shown[i], m.Time))
 	}
@@ -171,7 +177,7 @@ func why(v milterkit.Verdict) string {
 // address is the client's address as Postfix writes it, or what the MTA has said.
 func address(s *milterkit.Session) string {
 	if a := s.Client(); a.IsValid() {
-		return a.Addr().String()
+		return short(a.Addr().String()) // it may have a zone, which may be anything
 	}
 	return short(s.Addr)
 }

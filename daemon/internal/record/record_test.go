@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/milterkit/sdk/milterkit"
 )
@@ -78,19 +80,48 @@ func TestARefusedSessionHasARecord(t *testing.T) {
 	}
 }
 
-// What a client sends makes no record large.
+// What a client, the MTA or a milter sends makes no record large; what came of the
+// message is in it all the same.
 func TestRecordsAreBounded(t *testing.T) {
 	long := strings.Repeat("x", 10000)
-	got := of(t, func(ctx context.Context, w *milterkit.Walk) {
-		w.Connect(ctx, long, milterkit.FamilyInet, long, 25)
-		w.Helo(ctx, long+"\xff")
-		w.Mail(ctx, milterkit.NewAddress(long))
-		for range 5000 {
-			w.Rcpt(ctx, milterkit.NewAddress(long))
-		}
-	}, milterkit.Slot{Child: milterkit.OnRcpt("a", func(context.Context, *milterkit.Envelope, milterkit.Address) milterkit.Verdict { return milterkit.Continue })})
-	text, err := json.Marshal(got[0])
-	if err != nil || len(text) > 400<<10 || got[0].Rcpts != 5000 || got[0].MoreStep != 700 {
-		t.Errorf("%d bytes, %d recipients, %d more, %v", len(text), got[0].Rcpts, got[0].MoreStep, err)
+	for name, addr := range map[string]string{"no address": long, "a zone": "fe80::1%" + long} {
+		t.Run(name, func(t *testing.T) {
+			got := of(t, func(ctx context.Context, w *milterkit.Walk) {
+				w.Connect(ctx, long, milterkit.FamilyInet6, addr, 25)
+				w.Helo(ctx, long+"\xff")
+				w.Macros(milterkit.StageMail, maps.All(map[string]string{"i": long, "{auth_authen}": long, "{daemon_name}": long}))
+				w.Mail(ctx, milterkit.NewAddress(long))
+				for range 5000 {
+					w.Rcpt(ctx, milterkit.NewAddress(long))
+				}
+				w.Message(ctx, []byte("Message-ID: "+long+"\r\n\r\n"))
+			}, milterkit.Slot{Child: milterkit.NewChild("a", func() milterkit.Hooks {
+				return milterkit.Hooks{
+					Rcpt: func(context.Context, *milterkit.Envelope, milterkit.Address) milterkit.Verdict {
+						return milterkit.Continue
+					},
+					Message: func(_ context.Context, _ *milterkit.Message, e *milterkit.Edits) milterkit.Verdict {
+						for range 1000 {
+							e.AddHeader("X-"+long, long)
+						}
+						return milterkit.Continue
+					},
+				}
+			})}, milterkit.Slot{Child: milterkit.OnMessage("b", func(context.Context, *milterkit.Message, *milterkit.Edits) milterkit.Verdict {
+				return milterkit.Fail(errors.New(long))
+			})})
+			m := got[0]
+			text, err := json.Marshal(m)
+			if err != nil || len(text) > 300<<10 || !utf8.Valid(text) {
+				t.Errorf("%d bytes, %v", len(text), err)
+			}
+			last := m.Steps[len(m.Steps)-1]
+			if m.Rcpts != 5000 || len(m.To) != MaxRecipients || len(m.Steps) != MaxSteps || m.MoreStep != 602 || last.Verdict != "fail" {
+				t.Errorf("%d recipients, %d steps and %d more, the last of which is %+v", m.Rcpts, len(m.Steps), m.MoreStep, last)
+			}
+			if c := m.Milters[0]; c.Edits != 1000 || len(c.Changes) != MaxChanges {
+				t.Errorf("%d edits, %d changes", c.Edits, len(c.Changes))
+			}
+		})
 	}
 }
