@@ -93,6 +93,7 @@ test-alloc: ## gates of allocations, and of time on hostile mail, which the race
 soak: ## 10,000 sessions of milters that go wrong, against native twins (SEED is the first seed), and 300 at once
 	$(GO) test -race -timeout 30m -run TestSoak -v ./milterkit/remote -args -sessions 10000 -seed $(SEED)
 	$(GO) test -race -run TestMoreSessions -v ./daemon
+	$(GO) test -race -timeout 20m -run TestNoMessageIsLostOverReloads -v ./test -args -reload-messages 2000
 
 fuzz: ## every fuzz target for FUZZ (60s)
 	@set -e; for f in $(FUZZERS); do \

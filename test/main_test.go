@@ -53,6 +53,7 @@ type bench struct {
 	told       *stack.PythonMilter // does as the sender's address says
 	parity     *parity
 	rspamdDNS  *stack.Unbound // that of rspamd
+	reloaded   *stack.Milterkit
 	clamds     clamds
 	components []stack.Component
 	milters    []*goMilter
@@ -132,6 +133,7 @@ func newBench() (*bench, error) {
 	b.addGreylists()
 	b.addImported()
 	b.addHeaders(real[2])
+	b.addReloaded(real[0])
 	if err := b.addClamds(); err != nil {
 		return b, err
 	}
