@@ -89,6 +89,7 @@ test-long: test soak fuzz cover bench ## what takes minutes: sessions by the tho
 test-alloc: ## gates of allocations, and of time on hostile mail, which the race detector would disturb
 	$(GO) test -run 'Alloc' ./milterkit/... ./internal/...
 	$(GO) test -run 'Hostile' ./daemon
+	$(GO) test -run 'LookUps' ./daemon/internal/journal -args -lookups 10000
 
 soak: ## 10,000 sessions of milters that go wrong, against native twins (SEED is the first seed), and 300 at once
 	$(GO) test -race -timeout 30m -run TestSoak -v ./milterkit/remote -args -sessions 10000 -seed $(SEED)

@@ -62,6 +62,11 @@ func Open(path string, maxBytes int64) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
+	return begin(path, maxBytes), nil
+}
+
+// begin is Open of a size that is right.
+func begin(path string, maxBytes int64) *Journal {
 	j := &Journal{
 		path: path, maxBytes: maxBytes, queue: make(chan waiting, maxWaiting),
 		stop: make(chan struct{}), ended: make(chan struct{}), turn: make(chan struct{}, 1),
@@ -72,7 +77,7 @@ func Open(path string, maxBytes int64) (*Journal, error) {
 	case <-tried:
 	case <-time.After(openPatience): // a disk that hangs is no reason not to start
 	}
-	return j, nil
+	return j
 }
 
 // Put has a record written soon. It never waits; what there is no room for is lost.

@@ -78,8 +78,8 @@ func (j *Journal) sleep(d time.Duration) bool {
 
 // finish writes what is left, closes the file, and counts what is lost.
 func (j *Journal) finish(p *packer, batch []row) {
-	for end := time.Now().Add(closeTime); ; {
-		for more := true; more && len(batch) < maxWaiting; {
+	for end := time.Now().Add(closeTime); time.Now().Before(end); {
+		for more := true; more && len(batch) < maxKeys; {
 			select {
 			case w := <-j.queue:
 				batch = append(batch, p.row(w.m))
@@ -87,7 +87,7 @@ func (j *Journal) finish(p *packer, batch []row) {
 				more = false
 			}
 		}
-		if len(batch) == 0 || !j.write(&batch) || time.Now().After(end) {
+		if len(batch) == 0 || !j.write(&batch) {
 			break
 		}
 	}
@@ -173,8 +173,11 @@ func (j *Journal) update(do func(*sql.Tx) error) error {
 	}
 	err := j.file.update(do)
 	if isDamaged(err) {
+		if !j.file.isMoved() { // else another process has noticed
+			err = errors.Join(err, setAside(j.path, err))
+		}
 		j.file.db.Close()
-		j.file = nil // the next look has it set aside, if it still is
+		j.file = nil // the next look begins a new one
 	}
 	return err
 }
@@ -209,9 +212,9 @@ func prune(tx *sql.Tx) (int, error) {
 		keys []string // nil: nobody knows
 	}
 	var all []old
-	for count := 0; rows.Next() && count < maxKeys; {
+	var data []byte
+	for count, bytes := 0, 0; count < maxKeys && bytes < maxBytes/4 && rows.Next(); bytes += len(data) {
 		var o old
-		var data []byte
 		if err := errors.Join(rows.Scan(&o.id, &data)); err != nil {
 			rows.Close()
 			return 0, err
