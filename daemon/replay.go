@@ -42,12 +42,13 @@ A message goes past as it is in the file, with all that was added to it since.
 and Authentication-Results of the server that this field names. What milters
 add elsewhere, --strip takes off by name: 'X-Spam-*', DKIM-Signature.
 
-What is really asked: milters on sockets, clamd, spamd and rspamd (none of them
-learns by it), DNS. What is not touched: the mail server, the journal, the
-metrics, and what greylisting remembers, which is looked at only: mail that has
-passed does pass, and new mail is put off, now and at each replay. --remember
-lets it remember, --without NAME leaves it out. A milter of your own, or on a
-socket, may do what it does with all mail.
+What is really asked: milters on sockets, clamd, spamd, rspamd and DNS, as for
+all mail. What they remember of mail themselves (what they learn by it without
+being told to, how much came from whom) they remember of this too. What is not
+touched: the mail server, the journal, the metrics, and what greylisting
+remembers, which is looked at only: mail that has passed does pass, and new
+mail is put off, now and at each replay. --remember lets it remember, --without
+NAME leaves a milter out.
 
 Started as root, it gives up root's rights as serve does, for those of the user
 of the first configuration. Messages are read with the rights of who started
