@@ -32,7 +32,7 @@ func (r *replayReport) trace(t *replay.Turn) error {
 		}
 		r.envelope(one)
 	}
-	if len(one.Outcome.Refused) == 0 && one.Outcome.Held {
+	if one.Outcome.Held {
 		r.say("\n%s %s\n", r.red("held for:"), miltertest.Escape(strings.TrimSpace(one.Outcome.Reason)))
 	}
 	r.say("\n")

@@ -143,7 +143,7 @@ func (g *Given) sender(t *transfer, l *Letter, m *miltertest.Message) {
 		addr, from = strings.Trim(m.Get("Return-Path"), "<> \t"), "Return-Path"
 	case l.Sender != "":
 		addr, from = l.Sender, mboxRow
-		if strings.HasPrefix(addr, "MAILER-DAEMON@") {
+		if local, _, _ := strings.Cut(addr, "@"); local == nobody {
 			addr = ""
 		}
 	case len(addresses(m, "From")) > 0:
@@ -225,10 +225,11 @@ const maxWord = 1000
 
 // fit returns an address, or a name, without what no mail server would have in one.
 func fit(word string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '<' || r == '>' {
-			return -1
+	out := make([]byte, 0, min(len(word), maxWord))
+	for _, c := range []byte(word[:min(len(word), maxWord)]) {
+		if c >= ' ' && c != 0x7f && c != '<' && c != '>' {
+			out = append(out, c)
 		}
-		return r
-	}, word[:min(len(word), maxWord)])
+	}
+	return string(out)
 }

@@ -67,14 +67,15 @@ func TestWhereFactsAreFrom(t *testing.T) {
 		l    Letter
 		want string
 	}{
-		"header":        {Given{}, Letter{Text: []byte(delivered)}, "client host.example.net [198.51.100.7] (Received); helo mail.example.com (Received); from <alice@example.com> (Return-Path); to <info@example.org> (X-Original-To)"},
-		"ignored":       {Given{Blind: true}, Letter{Text: []byte(delivered), Sender: "x@y"}, "client mx.example.net [192.0.2.1] (default); helo mx.example.net (default); from <sender@example.com> (default); to <receiver@example.org> (default)"},
-		"nothing":       {Given{}, Letter{Text: []byte("\n")}, "client mx.example.net [192.0.2.1] (default); helo mx.example.net (default); from <sender@example.com> (default); to <receiver@example.org> (default)"},
-		"written":       {Given{}, Letter{Text: []byte("From: A <a@x.org>\nTo: b@x.org, C <c@x.org>\n\n")}, "client mx.example.net [192.0.2.1] (default); helo mx.example.net (default); from <a@x.org> (From); to <b@x.org>, <c@x.org> (To)"},
-		"mbox":          {Given{}, Letter{Text: []byte("From: A <a@x.org>\n\n"), Sender: "box@x.org"}, "client mx.example.net [192.0.2.1] (default); helo mx.example.net (default); from <box@x.org> (mbox); to <receiver@example.org> (default)"},
-		"bounce":        {Given{}, Letter{Text: []byte("Return-Path: <>\n\n")}, "client mx.example.net [192.0.2.1] (default); helo mx.example.net (default); from <> (Return-Path); to <receiver@example.org> (default)"},
-		"given":         {Given{Addr: "2001:db8::7", Helo: "h", Auth: "al", TLS: "TLSv1.3", Daemon: "smtps", From: &null, To: []miltertest.Recipient{{Addr: "<z@x.org>", Args: []string{"NOTIFY=NEVER"}}}}, Letter{Text: []byte(delivered)}, "client unknown [2001:db8::7] (given); helo h (given); auth al (given); tls TLSv1.3 (given); daemon smtps (given); from <> (given); to <z@x.org> NOTIFY=NEVER (given)"},
-		"only the name": {Given{Name: "n"}, Letter{Text: []byte(delivered)}, "client n [198.51.100.7] (given); helo mail.example.com (Received); from <alice@example.com> (Return-Path); to <info@example.org> (X-Original-To)"},
+		"header":            {Given{}, Letter{Text: []byte(delivered)}, "client host.example.net [198.51.100.7] (Received); helo mail.example.com (Received); from <alice@example.com> (Return-Path); to <info@example.org> (X-Original-To)"},
+		"ignored":           {Given{Blind: true}, Letter{Text: []byte(delivered), Sender: "x@y"}, "client mx.example.net [192.0.2.1] (default); helo mx.example.net (default); from <sender@example.com> (default); to <receiver@example.org> (default)"},
+		"nothing":           {Given{}, Letter{Text: []byte("\n")}, "client mx.example.net [192.0.2.1] (default); helo mx.example.net (default); from <sender@example.com> (default); to <receiver@example.org> (default)"},
+		"written":           {Given{}, Letter{Text: []byte("From: A <a@x.org>\nTo: b@x.org, C <c@x.org>\n\n")}, "client mx.example.net [192.0.2.1] (default); helo mx.example.net (default); from <a@x.org> (From); to <b@x.org>, <c@x.org> (To)"},
+		"mbox":              {Given{}, Letter{Text: []byte("From: A <a@x.org>\n\n"), Sender: "box@x.org"}, "client mx.example.net [192.0.2.1] (default); helo mx.example.net (default); from <box@x.org> (mbox); to <receiver@example.org> (default)"},
+		"bounce in an mbox": {Given{}, Letter{Text: []byte("From: A <a@x.org>\n\n"), Sender: "MAILER-DAEMON"}, "client mx.example.net [192.0.2.1] (default); helo mx.example.net (default); from <> (mbox); to <receiver@example.org> (default)"},
+		"bounce":            {Given{}, Letter{Text: []byte("Return-Path: <>\n\n")}, "client mx.example.net [192.0.2.1] (default); helo mx.example.net (default); from <> (Return-Path); to <receiver@example.org> (default)"},
+		"given":             {Given{Addr: "2001:db8::7", Helo: "h", Auth: "al", TLS: "TLSv1.3", Daemon: "smtps", From: &null, To: []miltertest.Recipient{{Addr: "<z@x.org>", Args: []string{"NOTIFY=NEVER"}}}}, Letter{Text: []byte(delivered)}, "client unknown [2001:db8::7] (given); helo h (given); auth al (given); tls TLSv1.3 (given); daemon smtps (given); from <> (given); to <z@x.org> NOTIFY=NEVER (given)"},
+		"only the name":     {Given{Name: "n"}, Letter{Text: []byte(delivered)}, "client n [198.51.100.7] (given); helo mail.example.com (Received); from <alice@example.com> (Return-Path); to <info@example.org> (X-Original-To)"},
 	} {
 		if got := facts(c.g, &c.l); got != c.want {
 			t.Errorf("%s:\n%s, want\n%s", name, got, c.want)
@@ -104,4 +105,24 @@ func TestAsReceived(t *testing.T) {
 	if n := (&Strip{AsReceived: true}).from(m); n != 2 || len(m.Fields) != 1 {
 		t.Errorf("without Received: %d off, %v", n, m.Fields)
 	}
+}
+
+// Whatever stands in a header, what is taken from it is fit for a command of SMTP.
+func FuzzFacts(f *testing.F) {
+	f.Add([]byte(delivered), "a@x.org")
+	f.Add([]byte("Received: from [::1] (helo=\x00) by\nReturn-Path: <<>>\nTo: \"\n\" <a b>\n\n"), "<")
+	f.Fuzz(func(t *testing.T, text []byte, sender string) {
+		m := miltertest.ParseMessage(text)
+		x := (&Given{}).transferOf(&Letter{Text: text, Sender: sender}, m)
+		words := []string{x.mail.From, x.client.Host, x.client.Helo}
+		for _, to := range x.mail.To {
+			words = append(words, to.Addr)
+		}
+		for _, word := range words {
+			if word == "" || len(word) > maxWord+2 || strings.ContainsFunc(word, func(r rune) bool { return r < ' ' }) {
+				t.Errorf("%q was taken from %q", word, text)
+			}
+		}
+		(&Strip{AsReceived: true}).from(m)
+	})
 }

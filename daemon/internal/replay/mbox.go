@@ -99,12 +99,15 @@ func endOf(text []byte) []byte {
 	return text
 }
 
+// nobody stands there for the null sender.
+const nobody = "MAILER-DAEMON"
+
 // senderOf returns the sender of the line before a message: "From alice@example.org
 // Fri …". "" where it names none.
 func senderOf(line []byte) string {
 	words := strings.Fields(string(line))
-	if len(words) < 2 || !strings.Contains(words[1], "@") {
-		return ""
+	if len(words) > 1 && (strings.Contains(words[1], "@") || words[1] == nobody) {
+		return strings.Trim(words[1], "<>")
 	}
-	return strings.Trim(words[1], "<>")
+	return ""
 }

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"net/netip"
 	"regexp"
 	"strings"
@@ -58,10 +59,10 @@ func parseHop(value string) (h hop, ok bool) {
 			h.name = strings.TrimSuffix(words[0][strings.LastIndexByte(words[0], '@')+1:], ".") // without an ident
 		}
 	}
-	if h.name == "" || strings.HasPrefix(h.name, "[") {
+	if h.name = fit(h.name); h.name == "" || strings.HasPrefix(h.name, "[") {
 		h.name = "unknown"
 	}
-	h.helo, h.name = fit(h.helo), fit(h.name)
+	h.helo = cmp.Or(fit(h.helo), h.name)
 	group := func(r *regexp.Regexp) string {
 		if m := r.FindStringSubmatch(value); m != nil {
 			return m[1]
