@@ -14,9 +14,10 @@ LDFLAGS  = -s -w $(if $(VERSION),-X github.com/milterkit/sdk/daemon.namedVersion
 # Where `make install` puts things.
 PREFIX  ?= /usr/local
 DESTDIR ?=
+BIN     ?= bin
 SHARE    = $(DESTDIR)$(PREFIX)/share
 
-.PHONY: build demo bench site help test test-quick test-alloc test-long soak fuzz cover install-test-deps install packages release
+.PHONY: build demo bench site help test test-quick test-alloc test-long test-packages soak fuzz cover install-test-deps install packages release
 
 build: ## the program, as bin/milterkit
 	$(GO) build -trimpath -o bin/milterkit ./cmd/milterkit
@@ -24,15 +25,15 @@ build: ## the program, as bin/milterkit
 # The pages and completions are the program's own, so one is built that runs here; what
 # is installed may be for another system (GOOS, GOARCH).
 install: ## the program, its manual pages, completions and service (PREFIX, DESTDIR)
-	GOOS= GOARCH= $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/milterkit ./cmd/milterkit
+	GOOS= GOARCH= CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/milterkit ./cmd/milterkit
 	install -d $(DESTDIR)$(PREFIX)/sbin $(SHARE)/man/man8 $(SHARE)/doc/milterkit \
 		$(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(DESTDIR)$(PREFIX)/sbin/milterkit ./cmd/milterkit
-	bin/milterkit man $(SHARE)/man/man8
+	$(BIN)/milterkit man $(SHARE)/man/man8
 	gzip -9nf $(SHARE)/man/man8/milterkit*.8
-	bin/milterkit completion bash >$(SHARE)/bash-completion/completions/milterkit
-	bin/milterkit completion zsh >$(SHARE)/zsh/site-functions/_milterkit
-	bin/milterkit completion fish >$(SHARE)/fish/vendor_completions.d/milterkit.fish
+	$(BIN)/milterkit completion bash >$(SHARE)/bash-completion/completions/milterkit
+	$(BIN)/milterkit completion zsh >$(SHARE)/zsh/site-functions/_milterkit
+	$(BIN)/milterkit completion fish >$(SHARE)/fish/vendor_completions.d/milterkit.fish
 	install -m 644 LICENSE $(SHARE)/doc/milterkit/copyright
 	gzip -9nc CHANGELOG.md >$(SHARE)/doc/milterkit/CHANGELOG.md.gz
 	install -m 644 packaging/prometheus/milterkit.rules.yml $(SHARE)/doc/milterkit/milterkit.rules.yml
@@ -84,12 +85,15 @@ test: install-test-deps ## all that CI runs: race detector, allocation gates, re
 	cd docs/site && $(GO) vet ./... && $(GO) test -count=1 ./...
 	$(MAKE) --no-print-directory test-alloc
 
-test-long: test soak fuzz cover bench ## what takes minutes: sessions by the thousand, fuzzing, coverage, benchmarks
+test-long: test test-packages soak fuzz cover bench ## what takes minutes: sessions by the thousand, fuzzing, coverage, benchmarks
 
 test-alloc: ## gates of allocations, and of time on hostile mail, which the race detector would disturb
 	$(GO) test -run 'Alloc' ./milterkit/... ./internal/...
 	$(GO) test -run 'Hostile' ./daemon
 	$(GO) test -run 'LookUps' ./daemon/internal/journal -args -lookups 10000
+
+test-packages: install-test-deps ## deb and rpm on a Debian that systemd boots (root)
+	$(GO) test -count=1 -v ./test/packages -args -systemd
 
 soak: ## 10,000 sessions of milters that go wrong, against native twins (SEED is the first seed), and 300 at once
 	$(GO) test -race -timeout 30m -run TestSoak -v ./milterkit/remote -args -sessions 10000 -seed $(SEED)

@@ -9,10 +9,14 @@
 set -eu
 
 packages="postfix m4 swaks clamav-daemon clamav-milter spamassassin spamd spamc spamass-milter opendkim opendkim-tools rspamd python3-milter pyspf-milter dkimpy-milter opendmarc unbound redis-server prometheus gcc libc6-dev libmilter-dev"
+packages="$packages debootstrap iproute2 lintian mandoc rpm shellcheck systemd systemd-container"
 
 # Sendmail, and the libraries that it needs beyond those of the packages above.
 unpacked="sendmail-bin sendmail-base sendmail-cf libwrap0 libnsl2 liblockfile1"
 sendmail=/var/cache/milterkit-test/sendmail
+
+# A Debian that has nothing but Postfix and systemd, on which the packages are installed.
+debian=/var/cache/milterkit-test/debian
 
 say() { echo "install.sh: $*"; }
 die() { echo "install.sh: $*" >&2; exit 1; }
@@ -29,11 +33,11 @@ missing=
 for p in $packages; do
 	installed "$p" || missing="$missing $p"
 done
-if [ -z "$missing" ] && [ -d "$sendmail" ]; then
+if [ -z "$missing" ] && [ -d "$sendmail" ] && [ -d "$debian" ]; then
 	say "all packages are installed"
 	exit 0
 fi
-[ "$(id -u)" = 0 ] || die "must be root to install:$missing sendmail (try: sudo $0)"
+[ "$(id -u)" = 0 ] || die "must be root to install:$missing sendmail debian (try: sudo $0)"
 
 # Without this file, installing a daemon also starts it, on its usual port.
 if [ ! -e /usr/sbin/policy-rc.d ]; then
@@ -108,5 +112,20 @@ if [ ! -d "$sendmail" ]; then
 	chmod 755 "$work"
 	unpack "$work"
 	mv "$work/root" "$sendmail"
+fi
+
+# It is of the release that this machine has, from the mirror that apt has for it.
+if [ ! -d "$debian" ]; then
+	say "unpacking a Debian to $debian"
+	release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+	# shellcheck disable=SC2016
+	mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' "Codename: $release" | head -n 1)
+	tree=$(mktemp -d "$debian.XXXXXX")
+	trap 'rm -rf --one-file-system "$tree" "$tree.log"' EXIT
+	again debootstrap --variant=minbase --include=postfix,systemd,systemd-sysv "$release" "$tree" "$mirror" >"$tree.log" ||
+		{ tail -n 20 "$tree.log" >&2; die "debootstrap failed"; }
+	rm -f "$tree"/var/cache/apt/archives/*.deb
+	chmod 755 "$tree"
+	mv "$tree" "$debian"
 fi
 say "done"
