@@ -11,17 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cpuOf returns the CPU time of a process, in the kernel and outside, with that
-// of threads that have ended. Source: CPUCLOCK_SCHED in Linux,
-// include/linux/posix-timers_types.h; clock_getcpuclockid(3).
-func cpuOf(pid int) (time.Duration, error) {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(int32(^pid)<<3|2, &ts); err != nil {
-		return 0, fmt.Errorf("CPU time of process %d: %w", pid, err)
-	}
-	return time.Duration(ts.Nano()), nil
-}
-
 // ownCPU is cpuOf this process.
 func ownCPU() time.Duration {
 	var ts unix.Timespec
@@ -51,7 +40,7 @@ func memoryOf(pid int) (now, peak int64, err error) {
 }
 
 // listenerOf returns the process that made the unix socket at a; 0 where the
-// system does not tell, as for TCP. Source: SO_PEERCRED in unix(7).
+// system does not tell, as for TCP.
 func listenerOf(a Addr) int {
 	l, err := open(a, sayTimeout)
 	if err != nil {
@@ -68,9 +57,7 @@ func listenerOf(a Addr) int {
 	}
 	pid := 0
 	raw.Control(func(fd uintptr) {
-		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
-			pid = int(cred.Pid)
-		}
+		pid = peerOf(int(fd))
 	})
 	return pid
 }
@@ -86,5 +73,5 @@ func raiseDescriptors() uint64 {
 	if unix.Setrlimit(unix.RLIMIT_NOFILE, &l) != nil {
 		unix.Getrlimit(unix.RLIMIT_NOFILE, &l)
 	}
-	return l.Cur
+	return uint64(l.Cur)
 }
