@@ -14,7 +14,7 @@ import (
 // builtins are the native children that every milterkit has. A child of the
 // caller's own must not have one of these names.
 func builtins() []Native {
-	return []Native{
+	all := []Native{
 		Use("clamd", clamd.Defaults, clamd.New),
 		Use("greylist", greylist.Defaults, greylist.New),
 		Use("dkim-sign", dkim.SignDefaults, dkim.NewSign),
@@ -25,4 +25,11 @@ func builtins() []Native {
 		Use("spamd", spamd.Defaults, spamd.New),
 		Use("spf", spf.Defaults, spf.New),
 	}
+	for i, n := range all { // those that do not say that they write do not
+		all[i].writes = func(o any) ([]string, bool) {
+			folders, _ := n.writes(o)
+			return folders, true
+		}
+	}
+	return all
 }

@@ -17,6 +17,7 @@ type Native struct {
 	name   string
 	schema *options.Schema
 	make   func(options any) (milterkit.Child, error)
+	writes func(options any) (folders []string, known bool)
 	fault  error // the programmer's
 }
 
@@ -42,9 +43,21 @@ type Native struct {
 // The file's values are checked against the types. What else is wrong says a
 // method Validate() error of Options, or newChild; see [OptionErrorf]. Where the
 // struct itself will not do, [Main] says so and ends, whatever the command.
+//
+// A method Writes() []string of Options names the folders below which the child
+// writes files. Where each child of the configuration has one, serve takes from itself
+// the right to write elsewhere (Landlock, on Linux), and to gain rights by programs
+// that it starts.
 func Use[Options any](name string, defaults Options, newChild func(Options) (milterkit.Child, error)) Native {
 	n := Native{name: name}
 	n.schema, n.fault = options.New(defaults)
+	n.writes = func(o any) ([]string, bool) {
+		w, known := o.(interface{ Writes() []string })
+		if !known {
+			return nil, false
+		}
+		return w.Writes(), true
+	}
 	n.make = func(o any) (milterkit.Child, error) { return newChild(o.(Options)) }
 	if newChild == nil {
 		n.fault = errors.Join(n.fault, errors.New("there is no function that makes it"))
@@ -98,7 +111,11 @@ func newNatives(list []Native) (natives, error) {
 // load reads the configuration file. With an error there may be what could be read
 // all the same, for alsoChildren.
 func (all natives) load(file string) (*config.Config, error) {
-	return withDetected(config.Load(file, all.schemas()))
+	c, err := withDetected(config.Load(file, all.schemas()))
+	if err == nil {
+		err = all.within(c)
+	}
+	return c, err
 }
 
 // schemas are the options of the children, by their names.

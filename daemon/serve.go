@@ -144,6 +144,7 @@ func (d *daemon) prepare(c *config.Config) error {
 	}
 	d.status.handleCommand("POST /reload", d.answerReload)
 	d.status.handleCommand("POST /restart", d.answerRestart)
+	d.confine(c)
 	return nil
 }
 

@@ -206,8 +206,10 @@ func TestServeGivesUpTheRightsOfRoot(t *testing.T) {
 		!slices.Equal(got["Groups"], slices.Compact(groups)) {
 		t.Errorf("%s: uid %v, gid %v, groups %v, want %v", u.Username, got["Uid"], got["Gid"], got["Groups"], groups)
 	}
-	if os.Geteuid() == 0 && got["CapEff"][0] != "0000000000000000" {
-		t.Errorf("capabilities %v", got["CapEff"])
+	for _, set := range []string{"CapInh", "CapPrm", "CapEff", "CapAmb"} {
+		if os.Geteuid() == 0 && got[set][0] != "0000000000000000" {
+			t.Errorf("capabilities: %s %v", set, got[set])
+		}
 	}
 	if fi, err := os.Lstat(filepath.Join(dir, "s")); err != nil || os.Geteuid() == 0 && fi.Sys().(*syscall.Stat_t).Gid != 12345 {
 		t.Errorf("the socket: %+v, %v", fi, err)

@@ -151,6 +151,14 @@ func validRecipients(option string, list []string) error {
 	return nil
 }
 
+// Writes returns the folders below which the child writes files.
+func (o Options) Writes() []string {
+	if o.Store != nil || o.Redis != "" || o.Database == "" {
+		return nil
+	}
+	return []string{filepath.Dir(o.Database)}
+}
+
 // ready says what else the child could not work with: it is asked about when the
 // child is made, with the rights that it will have.
 func (o Options) ready() error {

@@ -21,7 +21,9 @@ func (r *Result) TOML() []byte {
 # Sendmail: INPUT_MAIL_FILTER(` + "`milterkit', `S=inet:8890@127.0.0.1, F=T, T=S:10s;R:10s;E:5m')" + `
 
 [server]
-listen = ["` + Listen + `"]
+listen  = ["` + Listen + `"]
+status  = ["127.0.0.1:8891", "unix:/run/milterkit/status.sock"]  # a page for a browser; milterkit status, reload and restart
+journal = "/var/lib/milterkit/journal.db"                        # what milterkit trace finds
 `)
 	plan := r.Plan()
 	for i := range plan {
