@@ -56,6 +56,8 @@ type Server struct {
 
 func (s *Server) init() {
 	s.setup.Do(func() {
+		s.mu.Lock() // for Stats, which may be asked before there is anything to serve
+		defer s.mu.Unlock()
 		s.ctx, s.cancel = context.WithCancel(context.Background())
 		s.listeners = make(map[*net.Listener]struct{})
 		s.conns = make(map[*conn]struct{})

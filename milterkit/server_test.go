@@ -127,3 +127,25 @@ func TestChainBehindGoMilter(t *testing.T) {
 		t.Errorf("%d edits, want 6", len(mods))
 	}
 }
+
+// A Server can be asked for its figures while it begins to serve.
+func TestStatsWhileAServerBegins(t *testing.T) {
+	d, err := milterkit.NewDispatcher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &milterkit.Server{Dispatcher: d}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error)
+	go func() { served <- s.Serve(ln) }()
+	if got := s.Stats(); got != (milterkit.Stats{}) {
+		t.Errorf("%+v", got)
+	}
+	s.Close()
+	if err := <-served; err != milterkit.ErrServerClosed {
+		t.Error(err)
+	}
+}
