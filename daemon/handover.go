@@ -44,6 +44,7 @@ func (d *daemon) restart() (pid int, err error) {
 	case os.Getpid() == 1:
 		err = errors.New("this is process 1, of a container: that ends with it; start another container")
 	default:
+		d.dashboard.save()
 		var took []string
 		pid, took, err = listen.Successor(d.ctx, d.program, os.Args, slices.Concat(d.listeners, d.statusAt), startPatience)
 		if err == nil {

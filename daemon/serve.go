@@ -69,6 +69,7 @@ type daemon struct {
 	notes     []string         // to be logged once it runs
 	observers observers        // of what becomes of messages
 	journal   *journal.Journal // nil: off
+	dashboard *dashboard
 
 	work      sync.WaitGroup  // all that must have ended before the process does
 	accepting sync.WaitGroup  // of it what takes connections of MTAs
@@ -135,6 +136,7 @@ func (d *daemon) prepare(c *config.Config) error {
 	}
 	d.server = server
 	d.openJournal(c)
+	d.openDashboard(c)
 	d.serveMetrics()
 	first := &generation{Number: 1, Loaded: time.Now(), config: c, dispatcher: server.Dispatcher, probes: probes}
 	d.observe(first)
@@ -218,6 +220,7 @@ func (d *daemon) run(signals <-chan os.Signal) error {
 	} else if err := d.before.Tell(nil); err != nil {
 		d.log.Warn("the process before this one was not told", "error", err)
 	}
+	defer d.dashboard.begin()()
 	return d.serve(signals)
 }
 

@@ -326,7 +326,7 @@ func TestStatus(t *testing.T) {
 	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(dir, "status"))
 	}}}
-	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/": 404, "/metrics": 200, "/debug/pprof/heap": 200} {
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/": 200, "/status.json": 200, "/page.js": 200, "/nothing": 404, "/metrics": 200, "/debug/pprof/heap": 200} {
 		resp, err := client.Get("http://milterkit" + path)
 		if err != nil {
 			t.Fatal(err)

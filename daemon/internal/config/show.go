@@ -119,20 +119,25 @@ func duration(key string, v Value[time.Duration]) setting {
 
 // TOML writes the configuration as a file that can be loaded again. Behind
 // each value stands where it came from.
-func (c *Config) TOML() []byte {
+func (c *Config) TOML() []byte { return c.toml(func(s section) section { return s }) }
+
+// Shown is TOML for the eyes of others: secrets are hidden.
+func (c *Config) Shown() []byte { return c.toml(section.withoutSecrets) }
+
+func (c *Config) toml(shown func(section) section) []byte {
 	var b bytes.Buffer
 	b.WriteString("[server]\n")
-	c.Server.settings().toml(&b, "server")
+	shown(c.Server.settings()).toml(&b, "server")
 	for i := range c.Milters {
 		b.WriteString("\n[[milter]]\n")
-		c.Milters[i].settings().toml(&b, "milter")
+		shown(c.Milters[i].settings()).toml(&b, "milter")
 		if set := c.Milters[i].macroSettings(); len(set) > 0 {
 			b.WriteString("[milter.macros]\n")
-			set.toml(&b, "milter.macros")
+			shown(set).toml(&b, "milter.macros")
 		}
 		if set := c.Milters[i].optionSettings(); len(set) > 0 {
 			b.WriteString("[milter.options]\n")
-			set.toml(&b, "milter.options")
+			shown(set).toml(&b, "milter.options")
 		}
 	}
 	return b.Bytes()

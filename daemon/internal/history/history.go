@@ -31,6 +31,7 @@ const (
 // A History is what is remembered. Its methods may be called at the same time.
 type History struct {
 	clock func() time.Time
+	queue chan *record.Message
 
 	mu      sync.Mutex
 	rings   [3]ring // ticks, minutes, hours
@@ -73,16 +74,16 @@ type State struct {
 
 // New returns an empty History.
 func New() *History {
-	h := &History{clock: time.Now, milters: map[string]*milter{}}
+	h := &History{clock: time.Now, queue: make(chan *record.Message, queued), milters: map[string]*milter{}}
 	for i, r := range [3]struct{ seconds, n int }{{ticks, tickCount}, {minutes, minuteCount}, {hours, hourCount}} {
 		h.rings[i] = ring{Seconds: int64(r.seconds), Slots: make([]slot, r.n)}
 	}
 	return h
 }
 
-// Record counts a message, and keeps it if it is one of the slowest or was refused.
-// It holds on to m, which must not change any more, but not to its long parts.
-func (h *History) Record(m *record.Message) {
+// record counts a message, and keeps it if it is one of the slowest or was refused,
+// without its long parts.
+func (h *History) record(m *record.Message) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := h.advance()
@@ -139,9 +140,9 @@ func (h *History) milter(name string) *milter {
 	return m
 }
 
-// Sessions counts sessions that have begun since the last call, and notes how many
+// sessions counts sessions that have begun since the last call, and notes how many
 // there are now.
-func (h *History) Sessions(begun, now int) {
+func (h *History) sessions(begun, now int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.advance()

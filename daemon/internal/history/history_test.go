@@ -52,7 +52,7 @@ func total(h *History, span int, outcome string) (n uint32) {
 // the six hours; and no longer than these are drawn.
 func TestAMessageCountsForAsLongAsItIsDrawn(t *testing.T) {
 	h, c := counting()
-	h.Record(message("accept", c.now, time.Millisecond))
+	h.record(message("accept", c.now, time.Millisecond))
 	for _, step := range []struct {
 		after            time.Duration
 		hour, day, month uint32
@@ -71,7 +71,7 @@ func TestAMessageCountsForAsLongAsItIsDrawn(t *testing.T) {
 func TestTheLastMinute(t *testing.T) {
 	h, c := counting()
 	c.now = begun.Add(58 * time.Second)
-	h.Record(message("reject", c.now))
+	h.record(message("reject", c.now))
 	for _, step := range []struct {
 		after time.Duration
 		want  uint64
@@ -87,11 +87,11 @@ func TestTheLastMinute(t *testing.T) {
 func TestPointsEndNow(t *testing.T) {
 	h, c := counting()
 	c.now = begun.Add(7 * time.Minute)
-	h.Record(message("accept", c.now))
+	h.record(message("accept", c.now))
 	c.now = c.now.Add(time.Minute)
-	h.Record(message("tempfail", c.now))
-	h.Sessions(2, 9)
-	h.Sessions(1, 4)
+	h.record(message("tempfail", c.now))
+	h.sessions(2, 9)
+	h.sessions(1, 4)
 	s := h.Series(Spans[0])
 	if s.Start != begun.Add(-51*time.Minute).Unix() || s.Messages["accept"][58] != 1 || s.Messages["tempfail"][59] != 1 || s.Sessions[59] != 3 || s.Peak[59] != 9 {
 		t.Errorf("%+v", s)
@@ -105,7 +105,7 @@ func TestPointsEndNow(t *testing.T) {
 func TestQuantiles(t *testing.T) {
 	h, c := counting()
 	for i := range 100 {
-		h.Record(message("accept", c.now, time.Duration(i+1)*time.Millisecond, 0, time.Hour))
+		h.record(message("accept", c.now, time.Duration(i+1)*time.Millisecond, 0, time.Hour))
 	}
 	m := h.Series(Spans[0]).Milters
 	near := func(got *float64, want float64) bool { return got != nil && *got > want/1.78 && *got < want*1.78 }
@@ -122,16 +122,16 @@ func TestAMilterThatFails(t *testing.T) {
 	h, c := counting()
 	failing := message("tempfail", c.now, time.Second)
 	failing.Milters[0].Error = "no answer in time"
-	h.Record(message("accept", c.now, time.Second))
+	h.record(message("accept", c.now, time.Second))
 	c.now = begun.Add(time.Second)
-	h.Record(failing)
+	h.record(failing)
 	c.now = begun.Add(2 * time.Second)
-	h.Record(failing)
+	h.record(failing)
 	s := h.State("m1")
 	if !s.Failed.Equal(begun.Add(time.Second)) || s.Why != "no answer in time" || !s.Asked.Equal(c.now) || h.Series(Spans[0]).Milters[0].Total.Failures != 2 {
 		t.Errorf("%+v", s)
 	}
-	h.Record(message("accept", c.now, time.Second))
+	h.record(message("accept", c.now, time.Second))
 	if s := h.State("m1"); !s.Failed.IsZero() || s.Why != "" {
 		t.Errorf("%+v", s)
 	}
@@ -144,7 +144,7 @@ func TestRefusedRecipients(t *testing.T) {
 	m := message("aborted", c.now, time.Millisecond)
 	m.Rcpts, m.Refused = 0, 1
 	m.Steps = []record.Step{{Milter: "m1", At: "rcpt", Code: 451, Reply: "4.7.1 later"}}
-	h.Record(m)
+	h.record(m)
 	if by, _, reply := Refusal(h.Refused()[0].Message); total(h, 0, "tempfail") != 1 || by != "m1" || reply != "4.7.1 later" {
 		t.Errorf("by %s: %s", by, reply)
 	}
@@ -154,18 +154,18 @@ func TestRefusedRecipients(t *testing.T) {
 // what it has counted there.
 func TestAClockThatIsSetBack(t *testing.T) {
 	h, c := counting()
-	h.Record(message("accept", c.now))
+	h.record(message("accept", c.now))
 	c.now = begun.Add(10 * time.Minute)
-	h.Record(message("accept", c.now))
+	h.record(message("accept", c.now))
 	c.now = begun.Add(5 * time.Minute)
-	h.Record(message("accept", c.now))
+	h.record(message("accept", c.now))
 	if n := total(h, 0, "accept"); n != 2 {
 		t.Errorf("%d", n)
 	}
 	c.now = begun.AddDate(60, 0, 0)
-	h.Record(message("accept", c.now))
+	h.record(message("accept", c.now))
 	c.now = begun
-	h.Record(message("accept", c.now))
+	h.record(message("accept", c.now))
 	if n := total(h, 0, "accept"); n != 1 {
 		t.Errorf("%d", n)
 	}
@@ -175,8 +175,8 @@ func TestAClockThatIsSetBack(t *testing.T) {
 func TestWhatIsKept(t *testing.T) {
 	h, c := counting()
 	for i := range 100 {
-		h.Record(message("accept", c.now, time.Duration(1+i*37%100)*time.Second))
-		h.Record(refused(550+i%2, c.now))
+		h.record(message("accept", c.now, time.Duration(1+i*37%100)*time.Second))
+		h.record(refused(550+i%2, c.now))
 	}
 	slow, last := h.Slowest(), h.Refused()
 	if len(slow) != keptSlow || slow[0].Message.Took != 100*time.Second || slow[24].Message.Took != 76*time.Second {
@@ -186,7 +186,7 @@ func TestWhatIsKept(t *testing.T) {
 		t.Errorf("%d %+v", len(last), last[0])
 	}
 	c.now = begun.Add(25 * time.Hour)
-	h.Record(message("accept", c.now, time.Second))
+	h.record(message("accept", c.now, time.Second))
 	if slow := h.Slowest(); len(slow) != 1 {
 		t.Errorf("%d are kept after a day", len(slow))
 	}
@@ -195,9 +195,9 @@ func TestWhatIsKept(t *testing.T) {
 // What is saved is there again, with time passed in between.
 func TestSavedAndLoaded(t *testing.T) {
 	h, c := counting()
-	h.Record(refused(550, c.now))
-	h.Record(message("accept", c.now, time.Second))
-	blob, err := h.Save("one")
+	h.record(refused(550, c.now))
+	h.record(message("accept", c.now, time.Second))
+	blob, err := h.save("one")
 	if err != nil || Owner(blob) != "one" {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestSavedAndLoaded(t *testing.T) {
 	if total(later, 0, "accept") != 0 || total(later, 1, "accept") != 1 || len(later.Refused()) != 1 || later.Refused()[0].Message.Sender == nil {
 		t.Errorf("%+v", later.Series(Spans[1]))
 	}
-	later.Record(message("accept", c2.now, time.Second))
+	later.record(message("accept", c2.now, time.Second))
 	if m := later.Series(Spans[1]).Milters[0]; m.Total.Messages != 3 || total(later, 1, "accept") != 2 {
 		t.Errorf("%+v", m.Total)
 	}
@@ -238,7 +238,7 @@ func TestBounds(t *testing.T) {
 		for range 300 {
 			m.Steps = append(m.Steps, record.Step{Milter: "x", Reply: strings.Repeat("x", 100)})
 		}
-		h.Record(m)
+		h.record(m)
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
@@ -248,7 +248,7 @@ func TestBounds(t *testing.T) {
 	if n := len(h.Refused()[0].Message.Steps); n != keptSteps {
 		t.Errorf("%d steps are kept", n)
 	}
-	blob, err := h.Save("me")
+	blob, err := h.save("me")
 	if err != nil || len(blob) > 2<<20 {
 		t.Errorf("%d bytes to save, %v", len(blob), err)
 	}
@@ -260,7 +260,7 @@ func BenchmarkRecord(b *testing.B) {
 	m.Took = 0
 	b.ReportAllocs()
 	for b.Loop() {
-		h.Record(m)
+		h.record(m)
 	}
 }
 
@@ -268,17 +268,17 @@ func BenchmarkSave(b *testing.B) {
 	h, c := counting()
 	for range 10000 {
 		c.now = c.now.Add(7 * time.Second)
-		h.Record(message("accept", c.now, time.Millisecond, 2*time.Millisecond, 3*time.Millisecond, 40*time.Millisecond, 500*time.Microsecond))
+		h.record(message("accept", c.now, time.Millisecond, 2*time.Millisecond, 3*time.Millisecond, 40*time.Millisecond, 500*time.Microsecond))
 	}
 	for b.Loop() {
-		blob, _ := h.Save("me")
+		blob, _ := h.save("me")
 		b.ReportMetric(float64(len(blob)), "bytes")
 	}
 }
 
 func BenchmarkSeries(b *testing.B) {
 	h := New()
-	h.Record(message("accept", time.Now(), time.Millisecond, 2*time.Millisecond, 3*time.Millisecond, 40*time.Millisecond, 500*time.Microsecond))
+	h.record(message("accept", time.Now(), time.Millisecond, 2*time.Millisecond, 3*time.Millisecond, 40*time.Millisecond, 500*time.Microsecond))
 	for b.Loop() {
 		h.Series(Spans[1])
 	}

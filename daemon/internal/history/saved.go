@@ -30,10 +30,10 @@ func Owner(blob []byte) string {
 	return owner
 }
 
-// Save returns the History as Load takes it, in the name of the process that counts.
+// save returns the History as Load takes it, in the name of the process that counts.
 // Messages are not held up while it is written. The owner has no line feed, and 100
 // bytes at most.
-func (h *History) Save(owner string) ([]byte, error) {
+func (h *History) save(owner string) ([]byte, error) {
 	s, kept := h.copied()
 	var err error
 	if s.Kept, err = json.Marshal(kept); err != nil {

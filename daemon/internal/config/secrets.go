@@ -1,0 +1,64 @@
+package config
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// hidden stands for what is nobody's business.
+const hidden = "(hidden)"
+
+// secretWords are in the names of what is a secret: of options, and of macros.
+var secretWords = []string{"password", "passwd", "secret", "token", "credential"}
+
+// inURL is a password in a URL.
+var inURL = regexp.MustCompile(`(\w+://[^\s/:@]*):[^\s/@]+@`)
+
+// withoutSecrets returns the settings with secrets hidden: values whose key says that
+// they are secret, and passwords in URLs.
+func (s section) withoutSecrets() section {
+	out := slices.Clone(s)
+	for i, v := range out {
+		out[i].value = withoutSecret(v.key, v.value)
+	}
+	return out
+}
+
+func withoutSecret(key string, value any) any {
+	secret := slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(strings.ToLower(key), w) })
+	switch v := value.(type) {
+	case string:
+		if secret && v != "" {
+			return hidden
+		}
+		return inURL.ReplaceAllString(v, "$1:"+hidden+"@")
+	case []string:
+		list := make([]any, len(v))
+		for i, text := range v {
+			list[i] = withoutSecret(key, text)
+		}
+		return list
+	case []any:
+		list := make([]any, len(v))
+		for i, item := range v {
+			list[i] = withoutSecret(key, item)
+		}
+		return list
+	case map[string]any:
+		m := make(map[string]any, len(v))
+		for k, item := range v {
+			if m[k] = withoutSecret(k, item); secret {
+				m[k] = hidden
+			}
+		}
+		return m
+	case []section:
+		tables := make([]section, len(v))
+		for i := range v {
+			tables[i] = v[i].withoutSecrets()
+		}
+		return tables
+	}
+	return value
+}
