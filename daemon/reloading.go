@@ -99,7 +99,11 @@ func (d *daemon) swap(old, next *generation) (changes string, err error) {
 	d.work.Go(func() { d.retire(old, ended, end) })
 
 	ch := old.config.ChangesTo(next.config)
-	lines := []string{fmt.Sprintf("generation %d is in effect, %s", next.Number, ch)}
+	what := ch.String()
+	if now := without(ch.Server, slices.Concat(atStart, ofNewSockets)); now != "" {
+		what += "; in [server]: " + now
+	}
+	lines := []string{fmt.Sprintf("generation %d is in effect, %s", next.Number, what)}
 	if late := those(ch.Server, atStart); late != "" {
 		lines = append(lines, "these take effect at the next restart: "+late)
 	}
@@ -110,7 +114,7 @@ func (d *daemon) swap(old, next *generation) (changes string, err error) {
 	if sessions, _ := room(descriptorLimit(), limit, descriptorsOf(next.probes)); sessions < limit {
 		lines = append(lines, fmt.Sprintf("the descriptors have room for %d sessions with these milters, and %d are let in until the next restart", sessions, limit))
 	}
-	d.log.Info("the configuration was loaded again", "generation", next.Number, "milters", len(next.dispatcher.Slots()), "changes", ch.String())
+	d.log.Info("the configuration was loaded again", "generation", next.Number, "milters", len(next.dispatcher.Slots()), "changes", what)
 	for _, line := range lines[1:] {
 		d.log.Warn(line)
 	}
@@ -120,9 +124,13 @@ func (d *daemon) swap(old, next *generation) (changes string, err error) {
 	return strings.Join(lines, "\n"), nil
 }
 
-// those are the keys that are among some.
+// those are the keys that are among some, and without are the others.
 func those(keys, some []string) string {
 	return strings.Join(slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return !slices.Contains(some, k) }), ", ")
+}
+
+func without(keys, some []string) string {
+	return strings.Join(slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return slices.Contains(some, k) }), ", ")
 }
 
 // retire waits until no session has a generation any more, for as long as

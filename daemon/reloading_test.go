@@ -147,7 +147,7 @@ func TestReloadFollowsListen(t *testing.T) {
 	status, body := loads(t, dir)
 	read(t, r.notify)
 	read(t, r.notify)
-	const want = "generation 2 is in effect, the same milters on the same terms\nthese take effect at the next restart: max_sessions\n" +
+	const want = "generation 2 is in effect, the same milters on the same terms; in [server]: listen, status\nthese take effect at the next restart: max_sessions\n" +
 		"these take effect for sockets that are opened from now on: socket_mode\n"
 	if status != 200 || body != want {
 		t.Errorf("%d %q", status, body)
