@@ -51,8 +51,10 @@ if [ -d /run/systemd/system ]; then
 	systemctl --system daemon-reload >/dev/null || true
 	if [ "$1" = configure ] && [ "$first" ]; then
 		deb-systemd-invoke start milterkit.service >/dev/null || true
-	elif [ ! "$first" ]; then
-		systemctl try-restart milterkit.service >/dev/null || true
+	elif [ ! "$first" ] && systemctl is-active --quiet milterkit.service; then
+		# The new version takes over the sockets, and no session is lost. Where the one
+		# that runs cannot do that, it is stopped and started.
+		milterkit restart >/dev/null 2>&1 || systemctl try-restart milterkit.service >/dev/null || true
 	fi
 fi
 

@@ -75,7 +75,12 @@ func TestInstalledFromTheDeb(t *testing.T) {
 	m.run("milterkit doctor")
 	m.unprivileged()
 
+	m.reloads()
+
 	m.run("echo '# mine' >>/etc/milterkit/milterkit.toml; dpkg -i " + deb) // as an upgrade does
+	if log := m.log(); *withSystemd && (!strings.Contains(log, "a new process has taken over") || strings.Contains(log, "Stopping")) {
+		t.Errorf("the upgrade has not handed the sockets over:\n%s", log)
+	}
 	if text := m.run("cat /etc/milterkit/milterkit.toml"); !strings.HasSuffix(text, "# mine\n") {
 		t.Error("an upgrade has written over the configuration")
 	}
@@ -176,6 +181,21 @@ func (m *machine) unprivileged() {
 			m.t.Errorf("%s is not %s in\n%s", name, want, status)
 		}
 	}
+}
+
+// reloads has the daemon load a configuration again, and a wrong one, which is an error
+// and changes nothing.
+func (m *machine) reloads() {
+	m.t.Helper()
+	reload := "milterkit reload 2>&1"
+	if *withSystemd {
+		reload = "systemctl reload milterkit 2>&1"
+	}
+	m.run(reload)
+	if out, err := m.try("echo 'lissten = 1' >>/etc/milterkit/milterkit.toml; " + reload); err == nil {
+		m.t.Errorf("a wrong configuration is loaded: %s", out)
+	}
+	m.run("sed -i /lissten/d /etc/milterkit/milterkit.toml; " + reload)
 }
 
 // gone ends a milterkit that no systemd has ended.
