@@ -23,9 +23,11 @@ export VERSION SOURCE_DATE_EPOCH
 # stage SYSTEM ARCH: a tree of all that is installed, below STAGE.
 stage() {
 	STAGE=$bin/stage/$1-$2
+	prefix=/usr
+	[ "$1" != freebsd ] || prefix=/usr/local
 	rm -rf "$STAGE"
-	make --no-print-directory -s install VERSION="v$VERSION" GOOS="$1" GOARCH="$2" PREFIX=/usr DESTDIR="$STAGE" BIN="$bin"
-	"$bin/tools/bill" notices "$STAGE/usr/sbin/milterkit" >"$STAGE/usr/share/doc/milterkit/NOTICES"
+	make --no-print-directory -s install VERSION="v$VERSION" GOOS="$1" GOARCH="$2" PREFIX=$prefix DESTDIR="$STAGE" BIN="$bin"
+	"$bin/tools/bill" notices "$STAGE$prefix/sbin/milterkit" >"$STAGE$prefix/share/doc/milterkit/NOTICES"
 	changelog | gzip -9n >"$STAGE/changelog.gz"
 	find "$STAGE" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 	export STAGE
@@ -58,7 +60,7 @@ release() {
 	for target in linux-amd64 linux-arm64 freebsd-amd64 freebsd-arm64; do
 		stage "${target%-*}" "${target#*-}"
 		name=milterkit-$VERSION-$target
-		"$bin/tools/bill" sbom "$STAGE/usr/sbin/milterkit" >"$out/$name.cdx.json"
+		"$bin/tools/bill" sbom "$STAGE$prefix/sbin/milterkit" >"$out/$name.cdx.json"
 		tar -C "$STAGE" --transform "s,^\.,$name," --sort=name --owner=0 --group=0 --numeric-owner --exclude=./changelog.gz -cf - . | gzip -9n >"$out/$name.tar.gz"
 	done
 	packages amd64 arm64

@@ -92,7 +92,7 @@ func TestManualPagesAreWellMade(t *testing.T) {
 }
 
 // What systemd says of how much the service may do, 0 (nothing) to 100: rspamd's unit
-// has 92, milter-manager's 96. The figure stands in docs/operating.md.
+// has 92, milter-manager's 96. The figure stands in docs/install.md.
 const exposure = "15"
 
 // The unit is one that systemd understands, and keeps the service in.
@@ -101,6 +101,9 @@ func TestTheUnitKeepsTheServiceIn(t *testing.T) {
 	unit := installed(t, "usr/lib/systemd/system/milterkit.service")[0]
 	if out, err := exec.Command("systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold="+exposure, unit).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
+	}
+	if page, err := os.ReadFile("../../docs/install.md"); err != nil || !strings.Contains(string(page), "says "+exposure[:1]+"."+exposure[1:]+" (of 10") {
+		t.Errorf("docs/install.md has another figure than %s: %v", exposure, err)
 	}
 	m := newMachine(t)
 	m.run("dpkg -i " + m.give(packageFile(t, "deb")))
