@@ -337,6 +337,9 @@ func (w *Walk) askGroup(from, to int) Verdict {
 		if p.hooks.Body != nil {
 			p.call.pieces = w.body
 		}
+		if p.live && p.hooks.Message == nil {
+			continue // it has seen all that it wants
+		}
 		p.begin(StageMessage, runContent)
 	}
 	w.await()

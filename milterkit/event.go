@@ -67,7 +67,7 @@ func (e *events) add(p *part, start moment, took time.Duration) {
 	}
 	event := Event{
 		Child: p.Child.Name(), At: at, Condition: c.condition, Verdict: p.answer,
-		Start: time.Now().Add(-now().sub(start)), Took: took, Calls: 1, // by the clock of now: it may have been set since epoch
+		Start: start.time(), Took: took, Calls: 1,
 	}
 	if at == StageRcpt {
 		event.To = c.to.Addr

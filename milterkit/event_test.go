@@ -21,7 +21,7 @@ func told(t *testing.T, session func(*milterkit.Walk), slots ...milterkit.Slot) 
 		t.Fatal(err)
 	}
 	d.Logger = slog.New(slog.DiscardHandler)
-	already := 0
+	already, began := 0, time.Now()
 	d.OnReport = func(r *milterkit.Report) {
 		if r.Told != already {
 			t.Errorf("%d events are told again, want %d", r.Told, already)
@@ -34,8 +34,8 @@ func told(t *testing.T, session func(*milterkit.Walk), slots ...milterkit.Slot) 
 			if e.Condition {
 				what = "condition at " + what
 			}
-			if e.Took < 0 || e.Start.IsZero() {
-				t.Errorf("%+v has no time", e)
+			if e.Took < 0 || e.Start.Before(began) || time.Since(e.Start) < e.Took {
+				t.Errorf("%+v was not at that time", e)
 			}
 			lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s: %s %s: %s, %d", e.Child, what, e.To, e.Verdict, e.Calls)))
 		}
@@ -122,8 +122,9 @@ func TestEventsBetweenMessages(t *testing.T) {
 			w.Message(ctx, []byte("\r\nHello\r\n"))
 		}
 	}, milterkit.Slot{Child: childOf("a", milterkit.Hooks{
-		Helo: func(context.Context, *milterkit.Session) milterkit.Verdict { return milterkit.Continue },
-		Mail: func(context.Context, *milterkit.Envelope) milterkit.Verdict { return milterkit.Continue },
+		Helo:  func(context.Context, *milterkit.Session) milterkit.Verdict { return milterkit.Continue },
+		Mail:  func(context.Context, *milterkit.Envelope) milterkit.Verdict { return milterkit.Continue },
+		Reset: func() {},
 	})})
 	want := "accept by \"\" at no stage, \"\"\na: helo : continue, 1\na: helo : continue, 1\na: mail : continue, 1"
 	if len(got) != 2 || got[1] != want {
@@ -172,6 +173,26 @@ func TestEventsAreBounded(t *testing.T) {
 				t.Errorf("message %d: %q is not in %s", i, want, got[i][len(got[i])-200:])
 			}
 		}
+	}
+}
+
+// What is said of a piece of the body, other than to go on, is an event of its own.
+func TestEventOfAPieceThatIsRefused(t *testing.T) {
+	pieces := 0
+	got := told(t, func(w *milterkit.Walk) {
+		w.Mail(context.Background(), milterkit.NewAddress("<a@example.org>"))
+		for range 5 {
+			w.Body(context.Background(), make([]byte, 64<<10))
+		}
+		w.EndOfMessage(context.Background())
+	}, milterkit.Slot{Child: childOf("a", milterkit.Hooks{Body: func(context.Context, *milterkit.Message, []byte) milterkit.Verdict {
+		if pieces++; pieces == 4 {
+			return milterkit.Reject("no")
+		}
+		return milterkit.Continue
+	}})})
+	if want := "reject by \"a\" at end of message, \"\"\na: body : continue, 3\na: body : reject 550 no, 1"; !slices.Equal(got, []string{want}) {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -31,6 +31,13 @@ func (m moment) add(d time.Duration) moment { return m + moment(d) }
 // sub returns how much later m is than other.
 func (m moment) sub(other moment) time.Duration { return time.Duration(m - other) }
 
+// time returns the moment by the clock as it is set now, which may not be as it was at
+// epoch.
+func (m moment) time() time.Time {
+	t := time.Now()
+	return t.Add(time.Duration(m) - t.Sub(epoch))
+}
+
 // hookCtxKey finds the hookCtx from a context made of it.
 type hookCtxKey struct{}
 

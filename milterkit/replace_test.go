@@ -342,6 +342,29 @@ func TestReplaceWithSessionsThatGotNoPlace(t *testing.T) {
 	})
 }
 
+// A session that waits for a place while there is a new Dispatcher has that.
+func TestReplaceWhileASessionWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := new(journal)
+		s := &milterkit.Server{Dispatcher: refuser(t, log, "5.7.1 old"), MaxSessions: 1}
+		ln := newPipes()
+		var served sync.WaitGroup
+		served.Go(func() { s.Serve(ln) })
+		defer func() { s.Close(); served.Wait() }()
+		first, second := ln.dial(), ln.dial()
+		mail(t, first)
+		defer second.Close()
+		time.AfterFunc(time.Second, func() {
+			ended, _ := s.Replace(refuser(t, log, "5.7.1 new"))
+			first.Close()
+			<-ended
+		})
+		if r := mail(t, second); r.Text != "550 5.7.1 new" {
+			t.Errorf("MAIL is answered %v", r)
+		}
+	})
+}
+
 // Dispatchers come and go while the Server is shut down: each has ended in the end, and
 // no end waits for ever.
 func TestReplaceAlongsideShutdown(t *testing.T) {

@@ -33,7 +33,6 @@ type report struct {
 
 // begin starts the report of another message.
 func (r *report) begin() {
-	r.events.begin()
 	*r = report{since: now(), children: r.children, events: r.events}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -66,6 +67,71 @@ func TestARecordSaysWhatHappened(t *testing.T) {
 	text, err := json.Marshal(m)
 	if err != nil || strings.Contains(string(text), "secret") || strings.Contains(string(text), "hidden") {
 		t.Errorf("%s %v", text, err)
+	}
+}
+
+// The steps say what was asked, about whom, when and how often; a condition's answer is
+// in words of its own.
+func TestStepsOfARecord(t *testing.T) {
+	condition := func(at milterkit.Stage, holds func() bool) milterkit.Condition {
+		return milterkit.Condition{Name: "c", At: at, Holds: func(context.Context, *milterkit.Envelope, milterkit.Address) bool { return holds() }}
+	}
+	refuses := milterkit.OnRcpt("refuses", func(_ context.Context, _ *milterkit.Envelope, to milterkit.Address) milterkit.Verdict {
+		if to.Addr == "bob@example.test" {
+			return milterkit.Reject("5.1.1 no\n5.1.1 never")
+		}
+		return milterkit.Continue
+	})
+	puttingOff := milterkit.OnRcpt("shadow", func(context.Context, *milterkit.Envelope, milterkit.Address) milterkit.Verdict {
+		return milterkit.TempFail("")
+	})
+	reads := func(name string) milterkit.Child {
+		return milterkit.NewChild(name, func() milterkit.Hooks {
+			return milterkit.Hooks{Body: func(context.Context, *milterkit.Message, []byte) milterkit.Verdict { return milterkit.Continue }}
+		})
+	}
+	got := of(t, func(ctx context.Context, w *milterkit.Walk) {
+		w.Helo(ctx, "m\xffx")
+		time.Sleep(2 * time.Millisecond)
+		w.Mail(ctx, milterkit.NewAddress("<>"))
+		w.Rcpt(ctx, milterkit.NewAddress("<bob@example.test>"))
+		w.Rcpt(ctx, milterkit.NewAddress("<carol@example.test>"))
+		for range 3 {
+			w.Body(ctx, make([]byte, 64<<10))
+		}
+		w.EndOfMessage(ctx)
+	},
+		milterkit.Slot{Child: reads("no"), When: condition(milterkit.StageHelo, func() bool { return false })},
+		milterkit.Slot{Child: reads("broken"), When: condition(milterkit.StageMail, func() bool { panic("oh") }), DefaultAction: milterkit.DefaultAccept},
+		milterkit.Slot{Child: refuses},
+		milterkit.Slot{Child: puttingOff, Shadow: true},
+		milterkit.Slot{Child: reads("yes"), When: condition(milterkit.StageRcpt, func() bool { return true })})
+	m := got[0]
+	if m.Refused != 1 || m.Rcpts != 1 || m.Helo != "m\ufffdx" || *m.Sender != "" || m.Outcome != "accept" {
+		t.Errorf("%+v", m)
+	}
+	if shadow := m.Milters[2]; !shadow.Shadow || shadow.Verdict != "tempfail" || shadow.Code != 451 || m.Milters[1].Shadow {
+		t.Errorf("%+v", m.Milters)
+	}
+	for i := range m.Steps {
+		if s := &m.Steps[i]; (s.After < -time.Millisecond) != (i == 0) || s.After > m.Took || s.Took < 0 {
+			t.Errorf("%+v", s)
+		} else {
+			s.After, s.Took = 0, 0
+		}
+	}
+	const carol = "carol@example.test"
+	want := []Step{
+		{Milter: "no", At: "helo", Condition: "does not hold"},
+		{Milter: "broken", At: "mail", Condition: "fails", Error: "panic: oh"},
+		{Milter: "refuses", At: "rcpt", To: "bob@example.test", Verdict: "reject", Code: 550, Reply: "5.1.1 no\n5.1.1 never"},
+		{Milter: "refuses", At: "rcpt", To: carol, Verdict: "continue"},
+		{Milter: "shadow", At: "rcpt", To: carol, Verdict: "tempfail", Code: 451, Reply: "4.7.1 Service unavailable - try again later"},
+		{Milter: "yes", At: "rcpt", To: carol, Condition: "holds"},
+		{Milter: "yes", At: "body", Verdict: "continue", Calls: 3},
+	}
+	if !slices.Equal(m.Steps, want) {
+		t.Errorf("got\n%+v\nwant\n%+v", m.Steps, want)
 	}
 }
 

@@ -62,6 +62,7 @@ func TestWhatOthersHaveSaidIsChecked(t *testing.T) {
 		`children("spff").verdict == "accept"`:  {before, `children: no milter before this one is called "spff"`},
 		`children("spf").verdict == "acept"`:    {before, `a verdict is never "acept"`},
 		`children("spf").verdict in ["reject"]`: {before, `a verdict is "reject" here for a shadow only: where another milter refuses, this one is not asked`},
+		`children("spf").verdict == "tempfail"`: {before, `a verdict is "tempfail" here for a shadow only: where another milter refuses, this one is not asked`},
 		`children("spf").state == "x"`:          {before, `of a milter there is its verdict: children("spf").verdict == "accept"`},
 		`children("spf")["verdict"] == "fail"`:  {before, `of a milter there is its verdict: children("spf").verdict == "accept"`},
 		`children("spf") == "accept"`:           {before, `of a milter before this one there is what it has said: children("spf").verdict == "accept"`},
