@@ -84,7 +84,7 @@ func (all natives) check(stderr io.Writer, file string, connect bool) (*checkRep
 	if noUser == nil { // else it is of no use to know what the stand-in may do
 		r.faults = append(r.faults, checkTempDir(c)...)
 	}
-	server, probes, err := all.build(c, newLogger("stderr", stderr))
+	server, probes, err := all.build(c, newLogger("stderr", "text", stderr))
 	var more config.Errors
 	if err != nil && !errors.As(err, &more) {
 		return nil, err

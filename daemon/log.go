@@ -13,20 +13,34 @@ import (
 )
 
 // newLogger returns the log of the daemon: "stderr" or "syslog". Both have one
-// line for each record, as key=value; slog's text quotes what would break a
-// line or forge one.
-func newLogger(where string, stderr io.Writer) *slog.Logger {
+// line for each record, as key=value ("text") or as an object ("json"); slog's text
+// quotes what would break a line or forge one.
+func newLogger(where, format string, stderr io.Writer) *slog.Logger {
 	switch {
 	case where == "syslog":
 		out := &syslogOut{paths: syslogPaths, fallback: stderr}
-		return slog.New(newLineHandler(out.send))
+		return slog.New(newLineHandler(format, out.send))
 	case isJournal(stderr):
 		// Source: sd-daemon(3), "log level prefixes".
-		return slog.New(newLineHandler(func(severity int, line []byte) {
+		return slog.New(newLineHandler(format, func(severity int, line []byte) {
 			fmt.Fprintf(stderr, "<%d>%s\n", severity, line)
 		}))
 	}
-	return slog.New(slog.NewTextHandler(stderr, nil))
+	return slog.New(newHandler(format, stderr))
+}
+
+// newHandler writes records as text or as JSON. There a time that something took is a
+// number of seconds.
+func newHandler(format string, w io.Writer) slog.Handler {
+	if format != "json" {
+		return slog.NewTextHandler(w, nil)
+	}
+	return slog.NewJSONHandler(w, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Value.Kind() == slog.KindDuration {
+			a.Value = slog.Float64Value(a.Value.Duration().Seconds())
+		}
+		return a
+	}})
 }
 
 // isJournal reports whether what is written to w ends in systemd's journal.
@@ -46,9 +60,9 @@ func isJournal(w io.Writer) bool {
 }
 
 // A lineHandler is a slog.Handler for logs that have a time and a severity of
-// their own: it writes each record as text without the time.
+// their own: it writes each record without the time.
 type lineHandler struct {
-	text slog.Handler // writes to shared.line
+	text slog.Handler // or JSON; writes to shared.line
 	*shared
 }
 
@@ -59,9 +73,9 @@ type shared struct {
 	send func(severity int, line []byte)
 }
 
-func newLineHandler(send func(severity int, line []byte)) slog.Handler {
+func newLineHandler(format string, send func(severity int, line []byte)) slog.Handler {
 	s := &shared{send: send}
-	return lineHandler{slog.NewTextHandler(&s.line, nil), s}
+	return lineHandler{newHandler(format, &s.line), s}
 }
 
 // Enabled implements slog.Handler.

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -23,9 +24,9 @@ var hostile = []string{
 
 func TestNothingBreaksALogLine(t *testing.T) {
 	for name, open := range map[string]func(io.Writer) *slog.Logger{
-		"stderr": func(w io.Writer) *slog.Logger { return newLogger("stderr", w) },
+		"stderr": func(w io.Writer) *slog.Logger { return newLogger("stderr", "text", w) },
 		"line": func(w io.Writer) *slog.Logger {
-			return slog.New(newLineHandler(func(_ int, line []byte) { fmt.Fprintf(w, "%s\n", line) }))
+			return slog.New(newLineHandler("text", func(_ int, line []byte) { fmt.Fprintf(w, "%s\n", line) }))
 		},
 	} {
 		for _, h := range hostile {
@@ -43,10 +44,37 @@ func TestNothingBreaksALogLine(t *testing.T) {
 	}
 }
 
+// In JSON each record is an object of its own, whatever strangers have said, and a
+// time that something took is a number of seconds.
+func TestTheLogCanBeJSON(t *testing.T) {
+	var lines [][]byte
+	var stderr bytes.Buffer
+	for _, log := range []*slog.Logger{newLogger("stderr", "json", &stderr),
+		slog.New(newLineHandler("json", func(_ int, line []byte) { lines = append(lines, bytes.Clone(line)) }))} {
+		for _, h := range hostile {
+			log.Info("message", "helo", h, "took", 1500*time.Millisecond, slog.Group("milters", "a", h))
+		}
+	}
+	lines = append(lines, bytes.Split(bytes.TrimSpace(stderr.Bytes()), []byte("\n"))...)
+	for _, line := range lines {
+		var got struct {
+			Msg     string
+			Took    float64
+			Milters map[string]string
+		}
+		if err := json.Unmarshal(line, &got); err != nil || got.Msg != "message" || got.Took != 1.5 || got.Milters["a"] == "" {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	if len(lines) != 2*len(hostile) {
+		t.Errorf("%d lines", len(lines))
+	}
+}
+
 func TestALineHandlerKeepsAttributesAndGroups(t *testing.T) {
 	var got string
 	var gotSeverity int
-	log := slog.New(newLineHandler(func(severity int, line []byte) { gotSeverity, got = severity, string(line) }))
+	log := slog.New(newLineHandler("text", func(severity int, line []byte) { gotSeverity, got = severity, string(line) }))
 	log.With("a", 1).WithGroup("g").Warn("hello", "b", 2)
 	if want := "level=WARN msg=hello a=1 g.b=2"; got != want || gotSeverity != 4 {
 		t.Errorf("%d %q, want %q", gotSeverity, got, want)
@@ -69,11 +97,11 @@ func TestTheJournalIsToldTheSeverity(t *testing.T) {
 	}
 	defer f.Close()
 	t.Setenv("JOURNAL_STREAM", "1:2") // another file
-	newLogger("stderr", f).Info("one")
+	newLogger("stderr", "text", f).Info("one")
 	var st = statOf(t, f)
 	t.Setenv("JOURNAL_STREAM", fmt.Sprintf("%d:%d", st.Dev, st.Ino))
-	newLogger("stderr", f).Info("two")
-	newLogger("stderr", f).Error("three")
+	newLogger("stderr", "text", f).Info("two")
+	newLogger("stderr", "text", f).Error("three")
 	b, err := os.ReadFile(f.Name())
 	if want := regexp.MustCompile(`^time=\S+ level=INFO msg=one\n<6>level=INFO msg=two\n<3>level=ERROR msg=three\n$`); err != nil || !want.Match(b) {
 		t.Errorf("%v\n%s", err, b)
@@ -107,7 +135,7 @@ func TestSyslogIsToldAndFoundAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	var fallback bytes.Buffer
 	out := &syslogOut{paths: []string{path + "-not", path}, fallback: &fallback}
-	log := slog.New(newLineHandler(out.send))
+	log := slog.New(newLineHandler("text", out.send))
 
 	log.Info("nobody listens")
 	if got := fallback.String(); got != "level=INFO msg=\"nobody listens\"\n" {
@@ -140,7 +168,7 @@ func TestASyslogOfStreamsIsToldInLines(t *testing.T) {
 	}
 	defer ln.Close()
 	out := &syslogOut{paths: []string{path}, fallback: io.Discard}
-	slog.New(newLineHandler(out.send)).Info("hello")
+	slog.New(newLineHandler("text", out.send)).Info("hello")
 	conn, err := ln.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +185,7 @@ func TestASyslogThatIsStuckIsLeftAlone(t *testing.T) {
 	fakeSyslog(t, path) // which nobody reads
 	var fallback bytes.Buffer
 	out := &syslogOut{paths: []string{path}, fallback: &fallback}
-	log := slog.New(newLineHandler(out.send))
+	log := slog.New(newLineHandler("text", out.send))
 	start := time.Now()
 	for range 2000 {
 		log.Info("hello")

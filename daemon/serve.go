@@ -98,7 +98,7 @@ func prepare(all natives, file string, stderr io.Writer) (_ *daemon, err error) 
 	if err != nil {
 		return nil, all.alsoChildren(c, err)
 	}
-	d := &daemon{natives: all, log: newLogger(c.Server.Log.V, stderr), before: in, failed: make(chan error, 1), left: make(chan struct{})}
+	d := &daemon{natives: all, log: newLogger(c.Server.Log.V, c.Server.LogFormat.V, stderr), before: in, failed: make(chan error, 1), left: make(chan struct{})}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	slog.SetDefault(d.log) // that of native children
 	d.status = newStatusServer(d.log)

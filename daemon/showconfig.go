@@ -10,7 +10,7 @@ func newShowConfigCommand(all natives) *cobra.Command {
 		Short: "Print the configuration in effect",
 		Long: `Print the configuration in effect, defaults included, as a file that can be
 loaded again. Behind each value stands where it came from: a file and line, or
-"default".`,
+"default". A password is not shown: its line is a comment, to be filled in.`,
 		Example: "  milterkit show-config --config /etc/milterkit/milterkit.toml",
 		Args:    onlyFlags,
 	}

@@ -163,12 +163,17 @@ func (c *conn) free(err error) {
 	case errors.Is(err, errGoodbye), errors.Is(err, net.ErrClosed), errors.Is(err, io.EOF):
 	case !negotiated && isReset(err): // a port probe
 	default:
-		attrs := []any{"mta", c.nc.RemoteAddr().String(), "error", err}
-		if negotiated {
-			attrs = append(attrs, "session", c.w.sess.ID)
-		}
-		c.s.logger().Warn("MTA connection ended", attrs...)
+		c.s.logger().Warn("MTA connection ended", append(c.known(), "error", err)...)
 	}
+}
+
+// known is what a line of the log has of the session.
+func (c *conn) known() []any {
+	attrs := []any{"mta", c.nc.RemoteAddr().String()}
+	if c.w != nil {
+		attrs = append(attrs, "session", c.w.sess.ID, "queue_id", c.w.env.QueueID())
+	}
+	return attrs
 }
 
 // guarded makes an error of a panic: one conversation is not worth the
@@ -178,7 +183,7 @@ func (c *conn) guarded(do func() error) (err error) {
 		if r := recover(); r != nil {
 			stack := debug.Stack()
 			err = &PanicError{Value: r, Stack: stack}
-			c.s.logger().Error("bug in milterkit: please report it", "error", err, "stack", string(stack))
+			c.s.logger().Error("bug in milterkit: please report it", append(c.known(), "error", err, "stack", string(stack))...)
 		}
 	}()
 	return do()

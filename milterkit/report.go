@@ -219,43 +219,51 @@ func (w *Walk) line(r *Report) []slog.Attr {
 	if r.Edits > 0 {
 		attrs = append(attrs, slog.Int("edits", r.Edits))
 	}
-	attrs = append(attrs, slog.Duration("time", r.Took.Round(time.Microsecond)))
+	attrs = append(attrs, slog.Duration("took", r.Took.Round(time.Microsecond)))
 	milters := make([]slog.Attr, 0, len(r.Children))
 	for i := range r.Children {
 		milters = append(milters, slog.String(r.Children[i].Name, r.Children[i].String()))
 	}
-	return append(attrs, slog.Attr{Key: "milters", Value: slog.GroupValue(milters...)}, w.would())
+	attrs = append(attrs, slog.Attr{Key: "milters", Value: slog.GroupValue(milters...)})
+	if r.Edits > 0 {
+		attrs = append(attrs, changes("changes", r.Children, false))
+	}
+	return append(attrs, changes("would", r.Children, true))
 }
 
-// would tells the first few edits of each shadow, in words. There may be none.
-func (w *Walk) would() slog.Attr {
-	const few, long = 5, 80
-	var shadows []any
-	for i := range w.parts {
-		p := &w.parts[i]
-		if !p.Shadow || p.edits == 0 || p.gone != nil { // what one given up holds is its own
-			continue
+// changes tells the first few edits of each child, in words: those of shadows or
+// those that count. There may be none.
+func changes(name string, children []ChildReport, shadows bool) slog.Attr {
+	var list []any
+	for i := range children {
+		if c := &children[i]; c.Shadow == shadows && len(c.Changes) > 0 {
+			list = append(list, slog.String(c.Name, inShort(c.Changes)))
 		}
-		var list []string
-		for e := range p.call.edits.All() {
-			if len(list) == few {
-				list = append(list, "…")
-				break
-			}
-			text := e.Op.String() + " " + e.Name
-			if _, header := headerKind(e.Op); header {
-				text += ":" + e.Value
-			} else {
-				text = strings.TrimSpace(strings.TrimSpace(text) + " " + e.Value)
-			}
-			if len(text) > long {
-				text = strings.ToValidUTF8(text[:long], "") + "…"
-			}
-			list = append(list, text)
-		}
-		shadows = append(shadows, slog.String(p.Child.Name(), strings.Join(list, "; ")))
 	}
-	return slog.Group("would", shadows...)
+	return slog.Group(name, list...)
+}
+
+// inShort is edits in words.
+func inShort(edits []Edit) string {
+	const few, long = 5, 80
+	var list []string
+	for _, e := range edits {
+		if len(list) == few {
+			list = append(list, "…")
+			break
+		}
+		text := e.Op.String() + " " + e.Name
+		if _, header := headerKind(e.Op); header {
+			text += ":" + e.Value
+		} else {
+			text = strings.TrimSpace(strings.TrimSpace(text) + " " + e.Value)
+		}
+		if len(text) > long {
+			text = strings.ToValidUTF8(text[:long], "") + "…"
+		}
+		list = append(list, text)
+	}
+	return strings.Join(list, "; ")
 }
 
 // addresses is a list as it stands in logs: [a@example.org b@example.org] in text,

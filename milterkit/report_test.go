@@ -46,6 +46,35 @@ func TestRefusalAtDataIsLogged(t *testing.T) {
 	}
 }
 
+// The log tells in short what was changed of a message, and nothing of one that was
+// refused.
+func TestTheLogTellsOfEdits(t *testing.T) {
+	for _, refused := range []bool{false, true} {
+		var log bytes.Buffer
+		d := quietDispatcher(t,
+			Slot{Child: OnMessage("tagger", func(_ context.Context, _ *Message, e *Edits) Verdict {
+				e.AddHeader("X-Tag", "yes")
+				e.AddRecipient("archive@d")
+				return Continue
+			})},
+			Slot{Child: OnMessage("last", func(context.Context, *Message, *Edits) Verdict {
+				if refused {
+					return Reject("5.7.1 no")
+				}
+				return Continue
+			})})
+		d.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		w := d.Walk(wire.AllActions)
+		w.Mail(ctxTest, NewAddress("<a@b>"))
+		w.Rcpt(ctxTest, NewAddress("<c@d>"))
+		w.Message(ctxTest, []byte("Subject: x\r\n\r\nbody\r\n"))
+		w.Close()
+		if told := strings.Contains(log.String(), `changes.tagger="add header X-Tag: yes; add recipient archive@d"`); told == refused {
+			t.Error(log.String())
+		}
+	}
+}
+
 // The log names five recipients, and shows that there are more.
 func TestLogShowsThatThereAreMoreRecipients(t *testing.T) {
 	for n, want := range map[int]string{

@@ -69,7 +69,7 @@ type Options struct {
 	// Redis is the URL of a Redis or Valkey server that remembers instead, which
 	// several mail servers may share: "redis://127.0.0.1:6379/0". Empty: the
 	// file does.
-	Redis string
+	Redis string `toml:",secret"` // it may have a password
 
 	// RedisPrefix begins all keys there.
 	RedisPrefix string

@@ -25,7 +25,7 @@ type Options struct {
 	MaxSize int64 `toml:",size"`
 
 	// Password is sent along, for a worker that wants one. Empty: none.
-	Password string
+	Password string `toml:",secret"`
 
 	// Logger is told of what is not looked at, and of what rspamd wants that is not
 	// done. Nil: slog.Default().

@@ -41,6 +41,7 @@ type Server struct {
 	ShutdownTimeout Value[time.Duration]
 	DrainTimeout    Value[time.Duration] // of sessions that a reload or a restart has left behind
 	Log             Value[string]        // "stderr" or "syslog"
+	LogFormat       Value[string]        // "text" or "json"
 	Status          Value[[]Socket]      // none: off
 	Journal         Value[string]        // the file of the history of messages; empty: off
 	JournalSize     Value[Size]
@@ -162,6 +163,7 @@ func defaultServer() Server {
 		ShutdownTimeout: Value[time.Duration]{V: 5 * time.Second},
 		DrainTimeout:    Value[time.Duration]{V: 10 * time.Minute},
 		Log:             Value[string]{V: "stderr"},
+		LogFormat:       Value[string]{V: "text"},
 		JournalSize:     Value[Size]{V: 256 << 20},
 	}
 }

@@ -192,6 +192,7 @@ stage_timeout = "1s"
 message_timeout = "1h"
 shutdown_timeout = "1.5s"
 log = "syslog"
+log_format = "json"
 drain_timeout = "1m"
 status = ["[::1]:8891", "unix:/s"]
 journal = "/j/j.db"
@@ -244,7 +245,7 @@ x = "1"
 	if m.ShadowShare.V != 0.1 || !m.SendmailMacros.V {
 		t.Errorf("got %+v", m)
 	}
-	if got := m.Name.From.String(); got != "f:26" {
+	if got := m.Name.From.String(); got != "f:27" {
 		t.Errorf("name is from %s", got)
 	}
 	if len(c.Enabled()) != 1 {
@@ -294,6 +295,7 @@ message_timeout  = "4m50s"                                 # default
 shutdown_timeout = "5s"                                    # default
 drain_timeout    = "10m"                                   # default
 log              = "stderr"                                # default
+log_format       = "text"                                  # default
 status           = []                                      # default
 journal          = ""                                      # default
 journal_size     = "256MiB"                                # default

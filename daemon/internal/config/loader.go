@@ -68,6 +68,7 @@ func (l *loader) serverKeys(s *Server) []key {
 		{"shutdown_timeout", into(l, &s.ShutdownTimeout, duration)},
 		{"drain_timeout", into(l, &s.DrainTimeout, duration)},
 		{"log", into(l, &s.Log, tomlfile.Text("stderr", parseOneOf("stderr", "syslog")))},
+		{"log_format", into(l, &s.LogFormat, tomlfile.Text("text", parseOneOf("text", "json")))},
 		{"status", into(l, &s.Status, l.readStatus)},
 		{"journal", into(l, &s.Journal, tomlfile.Text("/var/lib/milterkit/journal.db", parseJournal))},
 		{"journal_size", into(l, &s.JournalSize, readJournalSize)},

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -8,6 +9,26 @@ import (
 
 // hidden stands for what is nobody's business.
 const hidden = "(hidden)"
+
+// A secret is the value of an option that its child calls one.
+type secret string
+
+// shown is what stands in its place: of a URL all but the user and password. It
+// reports false where there is nothing to hide.
+func (s secret) shown() (string, bool) {
+	if s == "" {
+		return "", false
+	}
+	u, err := url.Parse(string(s))
+	switch {
+	case err != nil || u.Scheme == "" || u.Host+u.Path == "":
+		return hidden, true
+	case u.User == nil:
+		return string(s), false
+	}
+	u.User = nil
+	return strings.Replace(u.String(), "://", "://"+hidden+"@", 1), true
+}
 
 // secretWords are in the names of what is a secret: of options, and of macros.
 var secretWords = []string{"password", "passwd", "secret", "token", "credential"}

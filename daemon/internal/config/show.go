@@ -37,6 +37,7 @@ func (s *Server) settings() section {
 		duration("shutdown_timeout", s.ShutdownTimeout),
 		duration("drain_timeout", s.DrainTimeout),
 		{"log", s.Log.V, s.Log.From},
+		{"log_format", s.LogFormat.V, s.LogFormat.From},
 		{"status", texts(s.Status.V), s.Status.From},
 		{"journal", s.Journal.V, s.Journal.From},
 		{"journal_size", s.JournalSize.V.String(), s.JournalSize.From},
@@ -102,6 +103,9 @@ func optionSection(file string, settings []options.Setting) section {
 			from = Origin{}
 		}
 		out[i] = setting{s.Option, s.Value, from}
+		if text, ok := s.Value.(string); ok && s.Secret {
+			out[i].value = secret(text)
+		}
 		if list, ok := s.Value.([][]options.Setting); ok {
 			tables := make([]section, len(list))
 			for j := range list {
@@ -118,10 +122,10 @@ func duration(key string, v Value[time.Duration]) setting {
 }
 
 // TOML writes the configuration as a file that can be loaded again. Behind
-// each value stands where it came from.
+// each value stands where it came from. A secret is not shown: its line is a comment.
 func (c *Config) TOML() []byte { return c.toml(func(s section) section { return s }) }
 
-// Shown is TOML for the eyes of others: secrets are hidden.
+// Shown is TOML for the eyes of others: what looks like a secret is hidden too.
 func (c *Config) Shown() []byte { return c.toml(section.withoutSecrets) }
 
 func (c *Config) toml(shown func(section) section) []byte {
@@ -156,7 +160,14 @@ func (s section) toml(b *bytes.Buffer, name string) {
 			}
 			v.value = []any{}
 		}
-		line := fmt.Sprintf("%-16s = %s", bareKey(v.key), tomlfile.Literal(v.value))
+		key := bareKey(v.key)
+		if s, ok := v.value.(secret); ok {
+			text, hidden := s.shown()
+			if v.value = text; hidden {
+				key = "# " + key
+			}
+		}
+		line := fmt.Sprintf("%-16s = %s", key, tomlfile.Literal(v.value))
 		plain, lines = append(plain, v), append(lines, line)
 		if n := len(line); n <= 60 {
 			width = max(width, n)
@@ -215,6 +226,9 @@ func (s section) MarshalJSON() ([]byte, error) {
 	b.WriteByte('{')
 	for i, v := range s {
 		var object any
+		if s, ok := v.value.(secret); ok {
+			v.value, _ = s.shown()
+		}
 		switch inner := v.value.(type) {
 		case section, []section:
 			object = inner

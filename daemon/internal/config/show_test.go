@@ -44,6 +44,7 @@ func drawConfig(t *rapid.T) *Config {
 		MessageTimeout: span("message"), ShutdownTimeout: span("shutdown"), DrainTimeout: span("drain"),
 		Log:         Value[string]{rapid.SampledFrom([]string{"stderr", "syslog"}).Draw(t, "log"), at},
 		Status:      Value[[]Socket]{rapid.SampledFrom([][]Socket{nil, {{Network: "tcp", Addr: "127.0.0.1:70"}}, {{Network: "unix", Addr: "/s"}, {Network: "tcp", Addr: "[::1]:70"}}}).Draw(t, "status"), at},
+		LogFormat:   Value[string]{rapid.SampledFrom([]string{"text", "json"}).Draw(t, "format"), at},
 		Journal:     Value[string]{rapid.SampledFrom([]string{"", "/j"}).Draw(t, "journal"), at},
 		JournalSize: Value[Size]{Size(rapid.Int64Range(8<<20, math.MaxInt64).Draw(t, "journal size")), at},
 		Detect:      Value[bool]{rapid.Bool().Draw(t, "detect"), at},

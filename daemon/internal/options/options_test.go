@@ -250,7 +250,7 @@ func TestWrongStructs(t *testing.T) {
 		}{}, "struct { C int \"toml:\\\"a b\\\"\" }.C: \"a b\" is not the name of an option; it has letters, digits, _ and -"},
 		{struct {
 			C int `toml:"c,omitempty"`
-		}{}, "struct { C int \"toml:\\\"c,omitempty\\\"\" }.C: the tag \"c,omitempty\" has \"omitempty\", which means nothing here; there are \"size\" and \"required\""},
+		}{}, "struct { C int \"toml:\\\"c,omitempty\\\"\" }.C: the tag \"c,omitempty\" has \"omitempty\", which means nothing here; there are \"size\", \"required\" and \"secret\""},
 		{struct {
 			C struct{ D int } `toml:",required"`
 		}{}, "struct { C struct { D int } \"toml:\\\",required\\\"\" }.C: a section is not required, but each of its options can be"},

@@ -28,6 +28,7 @@ type field struct {
 	index   int
 	size    bool // an integer that is written as a size, or some of them
 	needed  bool // the file must set it; the default is only an example
+	secret  bool // a string that nobody is shown
 	section bool
 	tables  bool
 	fields  []field // of the section, or of each table
@@ -90,8 +91,10 @@ func fieldOf(f reflect.StructField, tag string, within []reflect.Type) (field, e
 			made.size = true
 		case "required":
 			made.needed = true
+		case "secret":
+			made.secret = true
 		default:
-			return made, fmt.Errorf(`the tag "%s" has %q, which means nothing here; there are "size" and "required"`, tag, word)
+			return made, fmt.Errorf(`the tag "%s" has %q, which means nothing here; there are "size", "required" and "secret"`, tag, word)
 		}
 	}
 	switch {
@@ -103,6 +106,8 @@ func fieldOf(f reflect.StructField, tag string, within []reflect.Type) (field, e
 		return made, fmt.Errorf("%q is not the name of an option; it has letters, digits, _ and -", name)
 	case isSection(f.Type) && made.needed:
 		return made, errors.New("a section is not required, but each of its options can be")
+	case made.secret && (f.Type.Kind() != reflect.String || isText(f.Type)):
+		return made, errors.New("a secret is a string")
 	case (isSection(f.Type) || isTables(f.Type)) && made.size:
 		return made, errSize
 	}

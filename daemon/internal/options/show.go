@@ -18,6 +18,7 @@ type Setting struct {
 	Option string         // a dot stands before the name of one in a section
 	At     tomlfile.Place // zero where it is the default
 	Value  any
+	Secret bool // a string that nobody may be shown
 }
 
 // Settings returns all options, in the order of the struct, but for pointers that
@@ -41,9 +42,9 @@ func (o *Options) settings(table, section string, fields []field, v reflect.Valu
 			for i := range tables {
 				tables[i] = o.settings(item(table+name, i)+".", "", known.fields, at.Index(i))
 			}
-			all = append(all, Setting{name, place, tables})
+			all = append(all, Setting{Option: name, At: place, Value: tables})
 		default:
-			all = append(all, Setting{name, place, plain(at, known.size)})
+			all = append(all, Setting{name, place, plain(at, known.size), known.secret})
 		}
 	}
 	return all
