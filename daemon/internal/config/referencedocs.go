@@ -27,7 +27,7 @@ var serverDocs = []Doc{
 	{Key: "log", Meaning: "or `\"syslog\"` (mail.info). One line a message."},
 	{Key: "log_format", Meaning: "or `\"json\"`: each line is an object, in which times that something took are numbers of seconds; see [What the log says](#what-the-log-says)."},
 	{Key: "status", Default: "off", Meaning: "where the daemon tells over HTTP how it is: an address (`\"127.0.0.1:8891\"`), a socket (`\"unix:/run/milterkit/status.sock\"`), or a list of several, which all answer the same. `GET /healthz` (200: the process lives) and `GET /readyz` (200: it takes connections; 503: it is ending) say nothing of the milters; `GET /metrics` tells [Prometheus](metrics.md) of them, and `GET /` is the [status page](operating.md#looking-at-it). What changes something is taken over a unix socket only, from root and from milterkit's own user."},
-	{Key: "journal", Default: "off", Meaning: "the file of the history of messages: who sent what to whom, what each milter said, and what came of it; never a body. Its folder belongs to `user`, as `\"/var/lib/milterkit/journal.db\"` does. A change takes a restart."},
+	{Key: "journal", Default: "off", Meaning: "the file of the history of messages, of which [`milterkit trace`](operating.md#where-is-my-mail) tells: who sent what to whom, what each milter said, and what came of it; never a body. Its folder belongs to `user`, as `\"/var/lib/milterkit/journal.db\"` does. A change takes a restart."},
 	{Key: "journal_size", Meaning: "what that file may take with all that belongs to it, `\"8MiB\"` at least; the oldest messages go first. A message takes about 1 KiB."},
 	{Key: "detect", Meaning: "`true`: the milters that this machine has are added at start, behind those of the file ([detect](detect.md))."},
 }
