@@ -31,6 +31,7 @@ echo "milterkit:x:64890:64890::/nonexistent:/usr/sbin/nologin" >>"$dir/passwd"
 echo "milterkit:x:64890:" >>"$dir/group"
 mount --bind "$dir/passwd" /etc/passwd
 mount --bind "$dir/group" /etc/group
+install -d -o milterkit -g milterkit /run/milterkit
 
 # No name exists, and that is known at once.
 echo "nameserver 127.0.0.53" >"$dir/resolv.conf"
