@@ -74,6 +74,45 @@ func TestStatusShowsWhatHappened(t *testing.T) {
 	}
 }
 
+// A process that takes over goes on with the figures of the one before, and a
+// configuration that is refused is told of.
+func TestStatusOverReloadAndRestart(t *testing.T) {
+	dir := publicDir(t)
+	const head = "status = \"unix:DIR/status\"\njournal = \"DIR/journal.db\"\n"
+	file := configFile(t, dir, head)
+	beginReplaceable(t, dir, file)
+	if status, _, stderr := end(t, "send", "unix:"+filepath.Join(dir, "s")); status != 0 {
+		t.Fatal(stderr)
+	}
+	until := func(what string, holds func(statuspage.Status) bool) {
+		t.Helper()
+		var s statuspage.Status
+		for range 500 {
+			if _, s = statusOf(t, file); holds(s) {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Fatalf("%s: %+v", what, s)
+	}
+	var before statuspage.Status
+	until("it is counted", func(s statuspage.Status) bool { before = s; return s.Day.Messages["accept"] == 1 })
+	configFile(t, dir, head+"max_memory = \"lots\"\n")
+	end(t, "reload", "--config", file)
+	if exit, stdout, _ := end(t, "status", "--json", "--config", file); exit != 1 || !strings.Contains(stdout, "max_memory") || !strings.Contains(stdout, `"generation":1`) {
+		t.Errorf("%d %s", exit, stdout)
+	}
+	configFile(t, dir, head+"max_memory = \"64MiB\"\n")
+	end(t, "reload", "--config", file)
+	if exit, s := statusOf(t, file); exit != 0 || s.Generation != 2 || s.Refused != nil {
+		t.Errorf("%d %+v", exit, s)
+	}
+	restarts(t, file)
+	until("the new process has it", func(s statuspage.Status) bool {
+		return s.Started.After(before.Started) && s.Day.Messages["accept"] == 1 && s.Memory.MaxMessages == 64<<20
+	})
+}
+
 // Where nothing is wrong the exit status is 0; without a journal it is said that the
 // figures end with the process.
 func TestStatusOfADaemonThatIsWell(t *testing.T) {

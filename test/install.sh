@@ -4,12 +4,17 @@
 # Sendmail's packages cannot be installed beside Postfix's: they are downloaded
 # and unpacked below /var/cache/milterkit-test, where the tests look for them.
 #
+# With the word browser it installs what the tests of the status page in test/browser
+# need besides, Chromium, which is 270 MB.
+#
 # It may be run any number of times: it installs what is missing, and does
 # nothing, quickly, when all is there. No daemon is started by it.
 set -eu
 
 packages="postfix m4 swaks clamav-daemon clamav-milter spamassassin spamd spamc spamass-milter opendkim opendkim-tools rspamd python3-milter pyspf-milter dkimpy-milter opendmarc unbound redis-server prometheus gcc libc6-dev libmilter-dev"
 packages="$packages debootstrap iproute2 lintian mandoc rpm shellcheck systemd systemd-container"
+
+[ "${1:-}" != browser ] || packages="$packages chromium"
 
 # Sendmail, and the libraries that it needs beyond those of the packages above.
 unpacked="sendmail-bin sendmail-base sendmail-cf libwrap0 libnsl2 liblockfile1"

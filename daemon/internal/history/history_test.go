@@ -143,9 +143,9 @@ func TestRefusedRecipients(t *testing.T) {
 	h, c := counting()
 	m := message("aborted", c.now, time.Millisecond)
 	m.Rcpts, m.Refused = 0, 1
-	m.Steps = []record.Step{{Milter: "m1", At: "rcpt", Code: 451, Reply: "4.7.1 later"}}
+	m.Steps = []record.Step{{Milter: "m1", At: "rcpt", To: "bob@example.test", Code: 451, Reply: "4.7.1 later"}}
 	h.record(m)
-	if by, _, reply := Refusal(h.Refused()[0].Message); total(h, 0, "tempfail") != 1 || by != "m1" || reply != "4.7.1 later" {
+	if by, _, reply := Refusal(h.Refused()[0].Message); total(h, 0, "tempfail") != 1 || by != "m1" || reply != "4.7.1 later" || RefusedRecipient(m) != "bob@example.test" {
 		t.Errorf("by %s: %s", by, reply)
 	}
 }

@@ -28,7 +28,7 @@ func (h *History) Put(m *record.Message) {
 func (h *History) Run(ctx context.Context, sessions func() (begun uint64, now int)) {
 	tick := time.NewTicker(ticks * time.Second)
 	defer tick.Stop()
-	before, _ := sessions()
+	var before uint64
 	for {
 		select {
 		case m := <-h.queue:

@@ -26,12 +26,28 @@ func Refusal(m *record.Message) (by string, code int, reply string) {
 	if m.Code > 0 {
 		return m.By, m.Code, m.Reply
 	}
-	for i := len(m.Steps) - 1; i >= 0; i-- {
-		if s := &m.Steps[i]; s.At == "rcpt" && s.Code > 0 {
-			return s.Milter, s.Code, s.Reply
-		}
+	if s := lastRefused(m); s != nil {
+		return s.Milter, s.Code, s.Reply
 	}
 	return "", 0, ""
+}
+
+// RefusedRecipient returns the last recipient that was refused, or "".
+func RefusedRecipient(m *record.Message) string {
+	if s := lastRefused(m); s != nil {
+		return s.To
+	}
+	return ""
+}
+
+// lastRefused is the answer that refused the last recipient, or nil.
+func lastRefused(m *record.Message) *record.Step {
+	for i := len(m.Steps) - 1; i >= 0; i-- {
+		if s := &m.Steps[i]; s.At == "rcpt" && s.Code > 0 {
+			return s
+		}
+	}
+	return nil
 }
 
 // indexOf is the place of a word in Outcomes; one that is not known is aborted.

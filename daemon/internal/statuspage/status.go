@@ -82,7 +82,7 @@ type Brief struct {
 	QueueID string    `json:"queue_id,omitempty"`
 	Client  string    `json:"client,omitempty"`
 	From    *string   `json:"from,omitempty"` // absent: the session was refused before it had a message
-	To      string    `json:"to,omitempty"`   // the first recipient
+	To      string    `json:"to,omitempty"`   // the first recipient; where none was taken, the last that was refused
 	Rcpts   int       `json:"rcpts,omitempty"`
 	Outcome string    `json:"outcome"`
 	By      string    `json:"by,omitempty"`
@@ -106,6 +106,8 @@ func brief(n uint64, m *record.Message) Brief {
 	}
 	if len(m.To) > 0 {
 		b.To = m.To[0]
+	} else {
+		b.To = history.RefusedRecipient(m)
 	}
 	var by string
 	if by, b.Code, b.Reply = history.Refusal(m); by != "" {

@@ -149,9 +149,9 @@ export function lines(place, series, m, [low, high], label) {
 			to.push(`${x(k)} ${y(m.p50[k]).toFixed(1)}`);
 			back.push(`${x(k)} ${y(m.p95[k]).toFixed(1)}`);
 		}
-		const dot = i === end ? "h0.01" : "";
-		p50 += "M" + to.join("L") + dot;
-		p95 += "M" + back.join("L") + dot;
+		const dash = i === end ? "m-2 0h4" : ""; // a line of one point would not be seen
+		p50 += "M" + to.join("L") + dash;
+		p95 += "M" + back.join("L") + dash;
 		area += "M" + to.join("L") + "L" + back.reverse().join("L") + "z";
 		i = end;
 	}
