@@ -154,3 +154,31 @@ func TestWrongLists(t *testing.T) {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
 }
+
+// A milter can be asked about by those that stand after it, wherever its own keys stand:
+// not by itself, nor by those before it.
+func TestConditionsOnMilters(t *testing.T) {
+	const file = `[[milter]]
+when = 'children("a").verdict == "fail" || children("b").verdict == "fail"'
+name = "a"
+socket = "/a"
+
+[[milter]]
+when = 'children("a").verdict == "reject" && children("b").verdict == "fail"'
+name = "b"
+socket = "/b"
+shadow = true
+
+[[milter]]
+when = 'children("a").verdict == "fail" || children("b").verdict == "reject"'
+name = "c"
+socket = "/c"
+`
+	const want = `f:2:9: when: children: no milter stands before this one
+f:2:44: when: children: no milter stands before this one
+f:7:34: when: a verdict is "reject" here for a shadow only: where another milter refuses, this one is not asked
+f:7:55: when: children: no milter before this one is called "b"; did you mean "a"?`
+	if _, err := Parse("f", []byte(file), nil); err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+}
