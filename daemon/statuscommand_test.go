@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -80,7 +81,7 @@ func TestStatusOverReloadAndRestart(t *testing.T) {
 	dir := publicDir(t)
 	const head = "status = \"unix:DIR/status\"\njournal = \"DIR/journal.db\"\n"
 	file := configFile(t, dir, head)
-	beginReplaceable(t, dir, file)
+	r := beginReplaceable(t, dir, file)
 	if status, _, stderr := end(t, "send", "unix:"+filepath.Join(dir, "s")); status != 0 {
 		t.Fatal(stderr)
 	}
@@ -98,8 +99,13 @@ func TestStatusOverReloadAndRestart(t *testing.T) {
 	var before statuspage.Status
 	until("it is counted", func(s statuspage.Status) bool { before = s; return s.Day.Messages["accept"] == 1 })
 	configFile(t, dir, head+"max_memory = \"lots\"\n")
-	end(t, "reload", "--config", file)
-	if exit, stdout, _ := end(t, "status", "--json", "--config", file); exit != 1 || !strings.Contains(stdout, "max_memory") || !strings.Contains(stdout, `"generation":1`) {
+	if err := r.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	until("it is refused", func(s statuspage.Status) bool {
+		return s.Refused != nil && strings.Contains(s.Refused.Error, "max_memory") && s.Generation == 1
+	})
+	if exit, stdout, _ := end(t, "status", "--config", file); exit != 1 || !strings.Contains(stdout, "not loaded again at") {
 		t.Errorf("%d %s", exit, stdout)
 	}
 	configFile(t, dir, head+"max_memory = \"64MiB\"\n")
