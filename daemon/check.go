@@ -83,6 +83,9 @@ func (all natives) check(stderr io.Writer, file string, connect bool) (*checkRep
 	}
 	if noUser == nil { // else it is of no use to know what the stand-in may do
 		r.faults = append(r.faults, checkTempDir(c)...)
+		if warning := journalWarning(c); warning != "" {
+			r.warnings = append(r.warnings, warning)
+		}
 	}
 	server, probes, err := all.build(c, newLogger("stderr", "text", stderr))
 	var more config.Errors

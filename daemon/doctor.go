@@ -113,6 +113,9 @@ func (all natives) examine(ctx context.Context, file string, folders []string, n
 	if faults := checkTempDir(c); len(faults) > 0 {
 		return nil, faults
 	}
+	if warning := journalWarning(c); warning != "" {
+		r.Note("%s", warning)
+	}
 	server, probes, err := all.build(c, discard())
 	if err != nil {
 		return nil, err

@@ -1,6 +1,11 @@
 package daemon
 
 import (
+	"fmt"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
 	"github.com/milterkit/sdk/daemon/internal/config"
 	"github.com/milterkit/sdk/daemon/internal/journal"
 )
@@ -18,6 +23,23 @@ func (d *daemon) openJournal(c *config.Config) {
 	}
 	d.journal = j
 	d.observers.add(j.Put)
+}
+
+// journalWarning says why the user that this process has become could not write the
+// journal, or returns "".
+func journalWarning(c *config.Config) string {
+	path := c.Server.Journal.V
+	if path == "" {
+		return ""
+	}
+	_, err := mayUse(path, c.Server.User.V)
+	if folder := filepath.Dir(path); err == nil && unix.Access(folder, unix.W_OK|unix.X_OK) != nil { // there are files beside it
+		err = fmt.Errorf("%s may not write to %s; as root do: chown %s %s", c.Server.User.V, folder, c.Server.User.V, folder)
+	}
+	if err != nil {
+		return "journal: there will be none, for " + err.Error()
+	}
+	return ""
 }
 
 // closeJournal writes what the journal has not written yet.

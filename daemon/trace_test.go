@@ -89,6 +89,25 @@ func TestTrace(t *testing.T) {
 	}
 }
 
+// A journal that could not be written is told beforehand; it is no reason not to start.
+func TestCheckWarnsOfTheJournal(t *testing.T) {
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "milterkit.toml")
+	for journal, want := range map[string]string{
+		filepath.Join(dir, "no", "journal.db"): "journal: there will be none, for there is no folder " + filepath.Join(dir, "no"),
+		filepath.Join(dir, "journal.db"):       "",
+	} {
+		text := "[server]\nuser = \"root\"\nsocket_group = \"\"\nlisten = [\"inet:8890@127.0.0.1\"]\njournal = \"" + journal + "\"\n"
+		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if got := run("milterkit", nil, []string{"check", "--config", conf}, &out, &out); got != 0 || strings.Contains(out.String(), "journal") != (want != "") || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: status %d\n%s", journal, got, &out)
+		}
+	}
+}
+
 // With --json there is one object a line, with all that is known.
 func TestTraceInJSON(t *testing.T) {
 	conf, _ := newTraced(t)

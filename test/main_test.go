@@ -131,6 +131,7 @@ func newBench() (*bench, error) {
 	b.addTrouble()
 	b.addSpamds()
 	b.addGreylists()
+	b.addTraced()
 	b.addImported()
 	b.addHeaders(real[2])
 	b.addReloaded(real[0])
