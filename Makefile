@@ -11,7 +11,8 @@ FUZZERS = $(shell grep -rHoE '^func Fuzz[A-Za-z]+' --include='*_test.go' . | sed
 VERSION ?=
 LDFLAGS  = -s -w $(if $(VERSION),-X github.com/milterkit/sdk/daemon.namedVersion=$(VERSION))
 
-# Where `make install` puts things.
+# Where `make install` puts things, and for which system.
+GOOS    ?= $(shell $(GO) env GOOS)
 PREFIX  ?= /usr/local
 DESTDIR ?=
 BIN     ?= bin
@@ -41,11 +42,11 @@ install: ## the program, its manual pages, completions and service (PREFIX, DEST
 	install -d $(SHARE)/man/man5
 	gzip -9nc $(SHARE)/man/man8/milterkit.toml.5 >$(SHARE)/man/man5/milterkit.toml.5.gz
 	rm $(SHARE)/man/man8/milterkit.toml.5
-ifeq ($(shell $(GO) env GOOS),linux)
+ifeq ($(GOOS),linux)
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's,/usr/sbin,$(PREFIX)/sbin,' packaging/systemd/milterkit.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/milterkit.service
 	install -m 644 packaging/systemd/milterkit.socket $(DESTDIR)$(PREFIX)/lib/systemd/system
-else ifeq ($(shell $(GO) env GOOS),freebsd)
+else ifeq ($(GOOS),freebsd)
 	install -d $(DESTDIR)$(PREFIX)/etc/rc.d
 	sed 's,/usr/local,$(PREFIX),' packaging/freebsd/milterkit >$(DESTDIR)$(PREFIX)/etc/rc.d/milterkit
 	chmod 755 $(DESTDIR)$(PREFIX)/etc/rc.d/milterkit
