@@ -34,7 +34,18 @@ when the configuration is wrong.`,
 		Args:    onlyFlags,
 	}
 	file := configFlag(c)
-	c.RunE = func(c *cobra.Command, _ []string) error { return all.command(c, *file, "/reload", "SIGHUP") }
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		conf, err := all.load(*file)
+		if err != nil && (conf == nil || unixSocket(conf.Server.Status.V) == "") {
+			return err // which daemon to ask is not known
+		}
+		// Also of a wrong file, so that the daemon tells of it wherever it tells how it is.
+		refused := command(c, conf, "/reload", "SIGHUP")
+		if err != nil && !errors.As(refused, new(refusedConfig)) {
+			return err
+		}
+		return refused
+	}
 	return c
 }
 
@@ -44,13 +55,8 @@ type refusedConfig struct{ error }
 // ExitStatus is that of the command.
 func (refusedConfig) ExitStatus() int { return exitConfig }
 
-// command has the daemon of a configuration do something, and prints its answer. The
-// file is looked at first, so that what is wrong with it is told where nothing runs.
-func (all natives) command(c *cobra.Command, file, path, signal string) error {
-	conf, err := all.load(file)
-	if err != nil {
-		return err
-	}
+// command has the daemon of a configuration do something, and prints its answer.
+func command(c *cobra.Command, conf *config.Config, path, signal string) error {
 	body, err := post(c.Context(), conf.Server.Status.V, path, signal)
 	if err != nil {
 		return err
@@ -59,14 +65,19 @@ func (all natives) command(c *cobra.Command, file, path, signal string) error {
 	return err
 }
 
-// post asks the daemon at the first unix socket of its status.
-func post(ctx context.Context, status []config.Socket, path, signal string) (body string, err error) {
-	at := ""
+// unixSocket returns the first unix socket at which the daemon tells how it is, or "".
+func unixSocket(status []config.Socket) string {
 	for _, s := range status {
-		if at == "" && s.Network == "unix" {
-			at = s.Addr
+		if s.Network == "unix" {
+			return s.Addr
 		}
 	}
+	return ""
+}
+
+// post asks the daemon at the first unix socket of its status.
+func post(ctx context.Context, status []config.Socket, path, signal string) (body string, err error) {
+	at := unixSocket(status)
 	if at == "" {
 		return "", fmt.Errorf("the daemon takes this over a unix socket, and the configuration names none; add to [server] "+
 			`status = ["unix:/run/milterkit/status.sock"] and restart it, or send it %s`, signal)

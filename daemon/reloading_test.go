@@ -218,8 +218,8 @@ func TestManyReloads(t *testing.T) {
 	}
 }
 
-// The command tells what has changed, what is wrong with the file without asking
-// anybody, and what to do where nobody can be asked.
+// The command tells what has changed, what is wrong with the file, which the daemon
+// hears of as well, and what to do where nobody can be asked.
 func TestReloadCommand(t *testing.T) {
 	dir := publicDir(t)
 	file := configFile(t, dir, reloadable)
@@ -233,11 +233,20 @@ func TestReloadCommand(t *testing.T) {
 		}
 	}
 	says(exitFault, "no daemon answers on unix:"+dir+"/status: no such file or directory", "SIGHUP")
+	wrong := file + ":6:1: unknown key \"x\" in [server]\n"
+	configFile(t, dir, reloadable+"x = 1\n")
+	says(exitConfig, wrong)
+	configFile(t, dir, reloadable)
 	r := begin(t, program("serve", "--config", file))
 	configFile(t, dir, reloadable+refusing("a", "reject"))
 	says(exitOK, "generation 2 is in effect, milters: added a\n")
 	configFile(t, dir, reloadable+"x = 1\n")
-	says(exitConfig, file+":6:1: unknown key \"x\" in [server]\n")
+	says(exitConfig, wrong)
+	if _, body := asked(t, over("unix", filepath.Join(dir, "status")), http.MethodGet, "/metrics"); !strings.Contains(body, "milterkit_config_last_reload_successful 0\n") {
+		t.Error("the metric does not say that the reload was refused")
+	}
+	configFile(t, dir, reloadable+"[[server\n")
+	says(exitConfig, file+":6:")
 	configFile(t, dir, reloadable+"temp_dir = \"DIR/none\"\n")
 	says(exitConfig, "the daemon goes on as it was, since the configuration is wrong:\n"+file+":5:1: temp_dir: stat "+dir+"/none: no such file or directory\n")
 	configFile(t, dir, "status = \"127.0.0.1:8891\"\n")

@@ -20,7 +20,7 @@ type replayReport struct {
 	paint
 	w        io.Writer
 	options  *replayOptions
-	files    []string // the configurations
+	files    []string           // the configurations
 	milters  []tracetext.Milter // of the first
 	masks    replay.Masks
 	progress *replayProgress

@@ -21,6 +21,12 @@ the new one does not; 78 when the configuration is wrong.`,
 		Args:    onlyFlags,
 	}
 	file := configFlag(c)
-	c.RunE = func(c *cobra.Command, _ []string) error { return all.command(c, *file, "/restart", "SIGUSR2") }
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		conf, err := all.load(*file)
+		if err != nil {
+			return err
+		}
+		return command(c, conf, "/restart", "SIGUSR2")
+	}
 	return c
 }
