@@ -32,8 +32,8 @@ func newTraceCommand(all natives) *cobra.Command {
 		Use:   "trace [QUEUE-ID | MESSAGE-ID | ADDRESS | CLIENT]",
 		Short: "Find out what became of a message",
 		Long: `Find out what became of a message: who sent it, what each milter said, how long
-that took, and what came of it. The journal of the daemon is asked, which journal
-in [server] turns on; it need not be running.
+that took, and what came of it. The journal of the daemon is asked, which
+journal in [server] turns on; it need not be running.
 
 A message is found by its queue id, its Message-ID, the address of its sender or
 a recipient ("<>" is the null sender, "@example.org" all of a domain), the
