@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/milterkit/sdk/daemon/internal/listen"
@@ -45,10 +44,7 @@ func (d *daemon) restart() (pid int, err error) {
 		err = errors.New("this is process 1, of a container: that ends with it; start another container")
 	default:
 		d.dashboard.save()
-		var took []string
-		pid, took, err = listen.Successor(d.ctx, d.program, os.Args, slices.Concat(d.listeners, d.statusAt), startPatience)
-		if err == nil {
-			d.leave(pid, took)
+		if pid, err = d.handOver(); err == nil {
 			return pid, nil
 		}
 	}
@@ -56,6 +52,18 @@ func (d *daemon) restart() (pid int, err error) {
 		d.log.Error("no new process has taken over: this one goes on", "error", strings.TrimSpace(line))
 	}
 	return 0, err
+}
+
+// handOver starts the new process, and leaves the sockets to it once it serves.
+func (d *daemon) handOver() (pid int, err error) {
+	d.handing.Lock()
+	defer d.handing.Unlock()
+	pid, took, err := listen.Successor(d.ctx, d.program, os.Args, slices.Concat(d.listeners, d.statusAt), startPatience)
+	if err != nil {
+		return 0, err
+	}
+	d.leave(pid, took)
+	return pid, nil
 }
 
 // leave closes the sockets for this process, but for what the new one has not taken:
@@ -80,7 +88,7 @@ const drainLook = 100 * time.Millisecond
 
 // drain serves the sessions that there are until they have ended, for as long as
 // drain_timeout.
-func (d *daemon) drain(signals <-chan os.Signal) {
+func (d *daemon) drain(end <-chan os.Signal) {
 	ctx, cancel := context.WithTimeout(context.Background(), statusPatience)
 	defer cancel()
 	d.status.http.Shutdown(ctx) // who asked for the restart is to have an answer
@@ -100,20 +108,25 @@ func (d *daemon) drain(signals <-chan os.Signal) {
 		case <-limit:
 			d.log.Warn("sessions that began before another process has taken over are ended", "sessions", d.server.Stats().Sessions)
 			over = true
-		case s := <-signals:
-			over = s != syscall.SIGHUP && s != syscall.SIGUSR2
+		case <-end:
+			over = true
 		}
 	}
-	d.endSessions(signals)
+	d.endSessions(end)
 	d.log.Info("milterkit ends: another process has taken over")
 }
 
-// answerRestart is POST /restart: 200 when a new process serves, 409 where none does.
+// answerRestart is POST /restart: 200 when a new process serves, 422 where it does not
+// because of the configuration, 409 where it does not for another reason.
 func (d *daemon) answerRestart(w http.ResponseWriter, _ *http.Request) {
 	pid, err := d.restart()
-	if err != nil {
+	var refusal listen.Refusal
+	switch {
+	case err == nil:
+		say(w, http.StatusOK, fmt.Sprintf("process %d has taken over", pid))
+	case errors.As(err, &refusal) && refusal.WrongConfig:
+		say(w, http.StatusUnprocessableEntity, err.Error())
+	default:
 		say(w, http.StatusConflict, err.Error())
-		return
 	}
-	say(w, http.StatusOK, fmt.Sprintf("process %d has taken over", pid))
 }

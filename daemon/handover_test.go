@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -131,6 +132,27 @@ func TestAFailingSuccessorChangesNothing(t *testing.T) {
 	r.Process.Signal(syscall.SIGUSR2)
 	r.logs(t, "no new process has taken over: this one goes on", "options: this is a whole number")
 	goesOn()
+	for text, want := range map[string]string{ // what only shows when its sockets are open
+		"temp_dir = \"DIR/none\"\n" + good:                                                 ": temp_dir: stat DIR/none: no such file or directory\n",
+		good + "[[milter]]\nname = \"r\"\nuse = \"reader\"\noptions.list = \"DIR/none\"\n": ": list: open DIR/none: no such file or directory\n",
+	} {
+		configFile(t, dir, text)
+		status, _, stderr := end(t, "restart", "--config", file)
+		if want = strings.ReplaceAll(want, "DIR", dir); status != exitConfig || !strings.HasSuffix(stderr, want) {
+			t.Errorf("status %d\n%s\nwant %s", status, stderr, want)
+		}
+		goesOn()
+	}
+	busy, err := net.Listen("unix", filepath.Join(dir, "busy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	configFile(t, dir, "listen = [\"unix:DIR/s\", \"unix:DIR/busy\"]\n"+good)
+	if status, _, stderr := end(t, "restart", "--config", file); status != exitFault || !strings.HasSuffix(stderr, "busy: another server answers on this socket\n") {
+		t.Errorf("status %d\n%s", status, stderr)
+	}
+	goesOn()
 	for text, want := range map[string]string{
 		"#!/bin/sh\nexit 3\n": "the daemon goes on as it was: the new process has ended without a word; see the log\n",
 		"no program":          "exec format error\n",
@@ -160,6 +182,65 @@ func TestAFailingSuccessorChangesNothing(t *testing.T) {
 	}
 	restarts(t, file)
 	goesOn()
+}
+
+// A signal to end ends a hand-over too, and what was started for it.
+func TestSIGTERMEndsAHandOver(t *testing.T) {
+	dir := publicDir(t)
+	path, started := filepath.Join(dir, "milterkit"), filepath.Join(dir, "started")
+	r := beginReplaceable(t, dir, configFile(t, dir, reloadable))
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("#!/bin/sh\necho $$ > "+started+".new; mv "+started+".new "+started+"\nexec sleep 600\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r.Process.Signal(syscall.SIGUSR2)
+	var text []byte
+	for range 500 {
+		if text, _ = os.ReadFile(started); text != nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.stop(t)
+	if err := syscall.Kill(pid, 0); err != syscall.ESRCH {
+		syscall.Kill(pid, syscall.SIGKILL)
+		t.Errorf("what was started is still there: %v", err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "s")); err == nil {
+		t.Error("the socket is left")
+	}
+}
+
+// A socket whose file somebody has removed can be had again after a reload, and after a
+// restart.
+func TestASocketThatIsGoneComesBack(t *testing.T) {
+	dir := publicDir(t)
+	socket := filepath.Join(dir, "s")
+	file := configFile(t, dir, reloadable+refusing("a", "reject"))
+	r := beginReplaceable(t, dir, file)
+	r.deaf()
+	old := sessionAt(t, socket)
+	for _, change := range []func(){func() { loads(t, dir) }, func() { restarts(t, file) }} {
+		if err := os.Remove(socket); err != nil {
+			t.Fatal(err)
+		}
+		change()
+		m := sessionAt(t, socket)
+		mailSays(t, m, "reject")
+		m.Quit()
+	}
+	mailSays(t, old, "reject")
+	old.Quit()
+	if state, err := r.Process.Wait(); err != nil || !state.Success() {
+		t.Errorf("the old process: %v, %v", state, err)
+	}
+	mailSays(t, sessionAt(t, socket), "reject")
 }
 
 // Whoever connects while processes replace each other is served by one of them.

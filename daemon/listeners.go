@@ -69,10 +69,10 @@ func (d *daemon) openNew(c *config.Config) (opened, error) {
 	return o, nil
 }
 
-// missing returns those of sockets that are not open.
+// missing returns those of sockets that are not open, or whose file is gone.
 func missing(sockets []config.Socket, open []*listen.Listener) []config.Socket {
 	return slices.DeleteFunc(slices.Clone(sockets), func(s config.Socket) bool {
-		return slices.ContainsFunc(open, func(ln *listen.Listener) bool { return ln.Socket == s })
+		return slices.ContainsFunc(open, func(ln *listen.Listener) bool { return ln.Socket == s && !ln.Lost() })
 	})
 }
 
@@ -84,11 +84,11 @@ func (d *daemon) useNew(c *config.Config, o opened) {
 	d.statusAt = d.closeGone(append(d.statusAt, o.statusAt...), c.Server.Status.V)
 }
 
-// closeGone closes those that are not among sockets, and returns the others. Sessions
-// that have begun there go on.
+// closeGone closes those that are not among sockets, or that nobody finds any more, and
+// returns the others. Sessions that have begun there go on.
 func (d *daemon) closeGone(open []*listen.Listener, sockets []config.Socket) (stay []*listen.Listener) {
 	for _, ln := range open {
-		if slices.Contains(sockets, ln.Socket) {
+		if slices.Contains(sockets, ln.Socket) && !ln.Lost() {
 			stay = append(stay, ln)
 			continue
 		}

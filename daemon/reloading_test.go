@@ -199,10 +199,10 @@ func TestDrainTimeoutEndsOldSessions(t *testing.T) {
 }
 
 // However many signals come, the daemon goes on, and the last configuration is in effect.
+// No signal is lost because of others of another kind.
 func TestManyReloads(t *testing.T) {
 	dir := publicDir(t)
-	configFile(t, dir, reloadable)
-	r := begin(t, program("serve", "--config", filepath.Join(dir, "milterkit.toml")))
+	r := beginReplaceable(t, dir, configFile(t, dir, reloadable))
 	r.deaf()
 	for i := range 50 {
 		configFile(t, dir, reloadable+refusing(fmt.Sprint("m", i), "reject"))
@@ -212,9 +212,14 @@ func TestManyReloads(t *testing.T) {
 		t.Errorf("%d %q", status, body)
 	}
 	mailSays(t, sessionAt(t, filepath.Join(dir, "s")), "reject")
+	for range 50 {
+		r.Process.Signal(syscall.SIGHUP)
+	}
+	r.Process.Signal(syscall.SIGUSR2)
+	r.logs(t, "a new process has taken over")
 	r.Process.Signal(syscall.SIGTERM)
-	if err := r.Wait(); err != nil {
-		t.Errorf("%v\n%s", err, r.stderr.String())
+	if state, err := r.Process.Wait(); err != nil || !state.Success() {
+		t.Errorf("%v, %v\n%s", state, err, r.stderr.String())
 	}
 }
 

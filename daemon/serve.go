@@ -41,9 +41,8 @@ configuration is wrong.`,
 	}
 	file := configFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		signals := make(chan os.Signal, 4)
-		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR2)
-		defer signal.Stop(signals)
+		signals := listenToSignals()
+		defer signals.stop()
 		d, err := prepare(all, *file, c.ErrOrStderr())
 		if err != nil {
 			return err
@@ -51,6 +50,24 @@ configuration is wrong.`,
 		return d.run(signals)
 	}
 	return c
+}
+
+// signals are what the process is told. One of a kind that comes while another of it
+// waits has its wish with that, and none is lost because of one of another kind.
+type signals struct{ end, reload, restart chan os.Signal }
+
+func listenToSignals() signals {
+	s := signals{end: make(chan os.Signal, 2), reload: make(chan os.Signal, 1), restart: make(chan os.Signal, 1)}
+	signal.Notify(s.end, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(s.reload, syscall.SIGHUP)
+	signal.Notify(s.restart, syscall.SIGUSR2)
+	return s
+}
+
+func (s signals) stop() {
+	for _, c := range []chan os.Signal{s.end, s.reload, s.restart} {
+		signal.Stop(c)
+	}
 }
 
 // A daemon is all that `serve` has opened.
@@ -79,6 +96,7 @@ type daemon struct {
 	cancel    context.CancelFunc
 
 	changing sync.Mutex // held while the configuration is loaded, or the process replaced
+	handing  sync.Mutex // held while sockets are handed over
 	leaving  string     // why nothing can be changed any more; "": it can
 }
 
@@ -199,7 +217,7 @@ const probeFirst = time.Second
 const spareMemory = 50
 
 // run serves until a signal or a failure.
-func (d *daemon) run(signals <-chan os.Signal) error {
+func (d *daemon) run(signals signals) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(spareMemory)
 	}
@@ -225,75 +243,73 @@ func (d *daemon) run(signals <-chan os.Signal) error {
 }
 
 // serve does what signals say, until the end.
-func (d *daemon) serve(signals <-chan os.Signal) error {
-	changes := make(chan os.Signal, 1) // one that comes while one waits has its wish with that
-	d.work.Go(func() { d.change(changes) })
-	for {
-		select {
-		case err := <-d.failed:
-			d.log.Error("milterkit ends because of a failure", "error", err)
-			d.stop(signals)
-			return err
-		case <-d.left:
-			d.drain(signals)
-			return nil
-		case s := <-signals:
-			if s != syscall.SIGHUP && s != syscall.SIGUSR2 {
-				d.log.Info("milterkit ends", "signal", s.String())
-				d.stop(signals)
-				return nil
-			}
-			select {
-			case changes <- s:
-			default:
-			}
-		}
+func (d *daemon) serve(signals signals) error {
+	d.work.Go(func() { d.change(signals) })
+	select {
+	case err := <-d.failed:
+		d.log.Error("milterkit ends because of a failure", "error", err)
+		d.stop(signals.end)
+		return err
+	case <-d.left:
+		d.drain(signals.end)
+	case s := <-signals.end:
+		d.log.Info("milterkit ends", "signal", s.String())
+		d.stop(signals.end)
 	}
+	return nil
 }
 
 // change loads the configuration or starts the program anew when a signal wants it.
-func (d *daemon) change(wanted <-chan os.Signal) {
+func (d *daemon) change(wanted signals) {
 	for {
 		select {
 		case <-d.ctx.Done():
 			return
-		case s := <-wanted:
-			if s == syscall.SIGUSR2 {
-				d.restart()
-			} else {
-				d.reload()
-			}
+		case <-wanted.restart:
+			d.restart()
+		case <-wanted.reload:
+			d.reload()
 		}
 	}
 }
 
 // stop ends all sessions, and says so.
-func (d *daemon) stop(signals <-chan os.Signal) {
+func (d *daemon) stop(end <-chan os.Signal) {
 	d.cancel()
 	d.status.ready.Store(false)
-	d.tell("STOPPING=1")
-	d.endSessions(signals)
+	if !d.hasLeft() { // else this is not the service any more
+		d.tell("STOPPING=1")
+	}
+	d.endSessions(end)
+}
+
+// hasLeft reports whether another process has the sockets. It waits for the end of a
+// hand-over under way, which is soon: that ends with ctx.
+func (d *daemon) hasLeft() bool {
+	d.handing.Lock()
+	defer d.handing.Unlock()
+	select {
+	case <-d.left:
+		return true
+	default:
+		return false
+	}
 }
 
 // endSessions lets messages under way end for as long as shutdown_timeout, or until
 // the next signal.
-func (d *daemon) endSessions(signals <-chan os.Signal) {
+func (d *daemon) endSessions(end <-chan os.Signal) {
 	ctx, cancel := context.WithTimeout(context.Background(), d.now().config.Server.ShutdownTimeout.V)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- d.server.Shutdown(ctx) }()
 	var err error
-	for waiting := true; waiting; {
-		select {
-		case err = <-done:
-			waiting = false
-		case s := <-signals:
-			if s != syscall.SIGHUP && s != syscall.SIGUSR2 {
-				d.log.Info("milterkit ends at once", "signal", s.String())
-				cancel()
-				err, waiting = <-done, false
-			}
-		}
+	select {
+	case err = <-done:
+	case s := <-end:
+		d.log.Info("milterkit ends at once", "signal", s.String())
+		cancel()
+		err = <-done
 	}
 	if err != nil {
 		d.log.Warn("messages under way were cut short; their senders will try again", "error", err)

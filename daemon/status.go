@@ -16,7 +16,13 @@ type statusServer struct {
 	http  http.Server
 	mux   *http.ServeMux
 	ready atomic.Bool
+	open  [2]atomic.Int64 // connections: of unix sockets, and of others
 }
+
+// maxAsking is how many connections there may be at one time of each kind: who has the
+// port full does not keep those from asking who may use the socket. They are among
+// ownDescriptors, so that they never take those of sessions.
+const maxAsking = 20
 
 // statusPatience bounds each part of a request; nobody who asks for a word
 // needs longer.
@@ -30,6 +36,7 @@ func newStatusServer(log *slog.Logger) *statusServer {
 	s.http = http.Server{
 		Handler:           s.mux,
 		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
+		ConnState:         s.bound,
 		ReadHeaderTimeout: statusPatience,
 		ReadTimeout:       statusPatience,
 		WriteTimeout:      statusPatience,
@@ -48,6 +55,22 @@ func newStatusServer(log *slog.Logger) *statusServer {
 	return s
 }
 
+// bound ends a connection that is one too many.
+func (s *statusServer) bound(c net.Conn, state http.ConnState) {
+	open := &s.open[1]
+	if c.LocalAddr().Network() == "unix" {
+		open = &s.open[0]
+	}
+	switch state {
+	case http.StateNew:
+		if open.Add(1) > maxAsking {
+			c.Close()
+		}
+	case http.StateClosed, http.StateHijacked:
+		open.Add(-1)
+	}
+}
+
 // handle adds what everybody who can connect may ask for. The pattern is one of
 // http.ServeMux, such as "GET /metrics".
 func (s *statusServer) handle(pattern string, h http.HandlerFunc) { s.mux.HandleFunc(pattern, h) }
@@ -58,7 +81,7 @@ func (s *statusServer) handle(pattern string, h http.HandlerFunc) { s.mux.Handle
 func (s *statusServer) handleCommand(pattern string, h http.HandlerFunc) {
 	s.handle(pattern, func(w http.ResponseWriter, r *http.Request) {
 		conn, _ := r.Context().Value(connKey{}).(net.Conn)
-		if err := mayCommand(conn); err != nil {
+		if err := mayCommand(conn, r); err != nil {
 			say(w, http.StatusForbidden, err.Error())
 			return
 		}

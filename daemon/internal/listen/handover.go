@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/milterkit/sdk/daemon/internal/config"
 	"github.com/milterkit/sdk/internal/socket"
 )
 
@@ -28,7 +29,14 @@ const handedOver = "MILTERKIT_SOCKETS"
 // A word is what the new process says.
 type word struct {
 	Error string   // why it does not serve
+	Wrong bool     // because the configuration is wrong
 	Took  []string // the sockets that it serves, where it does
+}
+
+// A Refusal is why the new process does not serve, where it has said so itself.
+type Refusal struct {
+	error
+	WrongConfig bool // the configuration is wrong
 }
 
 // Successor starts the program anew with the sockets of this process, and waits until
@@ -45,6 +53,9 @@ func Successor(ctx context.Context, program string, args []string, lns []*Listen
 	}()
 	names := []string{}
 	for _, l := range lns {
+		if l.Lost() {
+			continue // the new process opens one that can be found
+		}
 		f, err := l.duplicate()
 		if err != nil {
 			return 0, nil, fmt.Errorf("%s: %w", l.Socket, err)
@@ -98,7 +109,7 @@ func listenTo(ctx context.Context, says *os.File, within time.Duration) ([]strin
 		return nil, fmt.Errorf("the new process has said %.100q, which is not understood", text)
 	}
 	if w.Error != "" {
-		return nil, errors.New(w.Error)
+		return nil, Refusal{errors.New(w.Error), w.Wrong}
 	}
 	return w.Took, nil
 }
@@ -169,7 +180,7 @@ func (in *Inherited) takeHanded(s socket.Addr) ([]*Listener, error) {
 		if in.handed[i] != s.String() || f == nil {
 			continue
 		}
-		l, err := newHanded(s, f)
+		l, err := in.newHanded(s, f)
 		if err != nil {
 			return open, fmt.Errorf("what was handed over cannot be listened on: %w", socket.Reason(err))
 		}
@@ -188,7 +199,9 @@ func (in *Inherited) Tell(failed error) error {
 	}
 	w := word{Took: in.took}
 	if failed != nil {
-		w = word{Error: failed.Error()}
+		w = word{Error: failed.Error(), Wrong: errors.As(failed, new(config.Errors))}
+	} else {
+		in.serves.Store(true)
 	}
 	text, err := json.Marshal(w)
 	if err == nil {

@@ -34,7 +34,8 @@ type Listener struct {
 	net.Listener
 	Socket config.Socket // as it was configured
 
-	file   fs.FileInfo // of a unix socket that we have made; nil otherwise
+	file   fs.FileInfo // of a unix socket; nil: of none that is ours to remove
+	before *Inherited  // who has handed it over, whose it is until he is told that we serve; nil: nobody
 	closed sync.Once
 	gone   atomic.Bool // it has been closed, or is being closed
 	err    error       // of closing
@@ -44,14 +45,14 @@ type Listener struct {
 func (l *Listener) Closed() bool { return l.gone.Load() }
 
 // Close closes the socket. It removes the file of a unix socket, unless
-// another has been put in its place. The file goes first, so that nobody finds
-// a socket that is dead.
+// another has been put in its place, or it is still that of the process that has
+// handed it over. The file goes first, so that nobody finds a socket that is dead.
 func (l *Listener) Close() error {
 	// Once: a file that is made after we have closed may get the number of
 	// ours.
 	l.closed.Do(func() {
 		l.gone.Store(true)
-		if l.file != nil {
+		if l.file != nil && (l.before == nil || l.before.serves.Load()) {
 			if now, err := os.Lstat(l.Socket.Addr); err == nil && os.SameFile(now, l.file) {
 				l.err = os.Remove(l.Socket.Addr)
 			}
@@ -59,6 +60,16 @@ func (l *Listener) Close() error {
 		l.err = errors.Join(l.Listener.Close(), l.err)
 	})
 	return l.err
+}
+
+// Lost reports whether nobody can connect to the socket any more, since its file is
+// gone, or is another's.
+func (l *Listener) Lost() bool {
+	if l.file == nil {
+		return false
+	}
+	now, err := os.Lstat(l.Socket.Addr)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(now, l.file)
 }
 
 // Open opens all of sockets, or none. It changes the umask of the process for
@@ -110,12 +121,12 @@ func openOne(s config.Socket, owner Owner, in *Inherited) ([]*Listener, error) {
 }
 
 // newHanded makes a listener of a socket that another process has opened.
-func newHanded(s config.Socket, f *os.File) (*Listener, error) {
+func (in *Inherited) newHanded(s config.Socket, f *os.File) (*Listener, error) {
 	ln, err := net.FileListener(f)
 	if err != nil {
 		return nil, err
 	}
-	l := &Listener{Listener: ln, Socket: s}
+	l := &Listener{Listener: ln, Socket: s, before: in}
 	if s.Network == "unix" {
 		// It is the socket's own: who has handed it over still answers there.
 		if l.file, err = os.Lstat(s.Addr); err != nil {

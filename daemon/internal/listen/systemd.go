@@ -3,16 +3,18 @@ package listen
 import (
 	"errors"
 	"fmt"
-	"github.com/milterkit/sdk/internal/socket"
 	"net"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/milterkit/sdk/internal/socket"
 )
 
 // firstInherited is the first descriptor that systemd hands over. Source:
@@ -28,7 +30,8 @@ type Inherited struct {
 	handed      []string   // what the process before it has handed over
 	handedFiles []*os.File // nil: taken
 	took        []string
-	pipe        *os.File // to tell it; nil: there is none
+	pipe        *os.File    // to tell it; nil: there is none
+	serves      atomic.Bool // it has been told that this process does
 }
 
 // Inherit takes over the sockets that the environment tells of, and the
