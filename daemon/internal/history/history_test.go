@@ -143,10 +143,36 @@ func TestRefusedRecipients(t *testing.T) {
 	h, c := counting()
 	m := message("aborted", c.now, time.Millisecond)
 	m.Rcpts, m.Refused = 0, 1
-	m.Steps = []record.Step{{Milter: "m1", At: "rcpt", To: "bob@example.test", Code: 451, Reply: "4.7.1 later"}}
+	m.Steps = []record.Step{{Milter: "m1", At: "rcpt", To: "bob@example.test", Verdict: "tempfail", Code: 451, Reply: "4.7.1 later"}}
 	h.record(m)
 	if by, _, reply := Refusal(h.Refused()[0].Message); total(h, 0, "tempfail") != 1 || by != "m1" || reply != "4.7.1 later" || RefusedRecipient(m) != "bob@example.test" {
 		t.Errorf("by %s: %s", by, reply)
+	}
+	failed := message("aborted", c.now, time.Millisecond)
+	failed.Rcpts, failed.Refused = 0, 1
+	failed.Steps = []record.Step{{Milter: "m1", At: "rcpt", To: "bob@example.test", Verdict: "fail", Error: "no answer in time"}}
+	h.record(failed)
+	if by, _, _ := Refusal(failed); total(h, 0, "tempfail") != 2 || by != "m1" || len(h.Refused()) != 2 {
+		t.Errorf("where the milter fails: by %s", by)
+	}
+}
+
+// What a shadow would have refused is not refused, nor is a message that is held
+// refused because a recipient was.
+func TestWhatIsNoRefusal(t *testing.T) {
+	h, c := counting()
+	m := message("accept", c.now, time.Millisecond)
+	m.Milters[0].Shadow = true
+	m.Steps = []record.Step{{Milter: m.Milters[0].Name, At: "rcpt", To: "bob@example.test", Verdict: "reject", Code: 550}}
+	h.record(m)
+	if by, code, _ := Refusal(m); by != "" || code != 0 || len(h.Refused()) != 0 {
+		t.Errorf("a shadow: by %s, %d", by, code)
+	}
+	m = message("quarantine", c.now, time.Millisecond)
+	m.Refused = 1
+	m.Steps = []record.Step{{Milter: "m1", At: "rcpt", To: "bob@example.test", Verdict: "reject", Code: 550}}
+	if by, code, _ := Refusal(m); by != "" || code != 0 {
+		t.Errorf("held: by %s, %d", by, code)
 	}
 }
 

@@ -35,8 +35,7 @@ type kept struct {
 
 // add keeps a message, if it is one to be kept.
 func (k *kept) add(m *record.Message, now time.Time) {
-	_, code, _ := Refusal(m)
-	refused := code > 0 || m.Outcome == "discard" || m.Outcome == "quarantine"
+	refused := m.Code > 0 || m.Refused > 0 || m.Outcome == "discard" || m.Outcome == "quarantine"
 	k.Slow = slices.DeleteFunc(k.Slow, func(s Kept) bool { return now.Sub(s.Message.Time) > slowFor })
 	at, _ := slices.BinarySearchFunc(k.Slow, m.Took, func(s Kept, took time.Duration) int {
 		if s.Message.Took >= took {

@@ -9,24 +9,24 @@ var Outcomes = [...]string{"accept", "quarantine", "discard", "tempfail", "rejec
 // OutcomeOf is the outcome of a message as it is counted: that of one whose every
 // recipient was refused, which the client then gave up, is the refusal.
 func OutcomeOf(m *record.Message) string {
-	if m.Outcome == "aborted" && m.Refused > 0 && m.Rcpts == 0 {
-		switch _, code, _ := Refusal(m); {
-		case code >= 500:
-			return "reject"
-		case code >= 400:
-			return "tempfail"
-		}
+	s := lastRefused(m)
+	switch {
+	case m.Outcome != "aborted" || m.Rcpts > 0 || s == nil:
+		return m.Outcome
+	case s.Code >= 500:
+		return "reject"
 	}
-	return m.Outcome
+	return "tempfail" // also where a milter failed, as its default_action mostly is
 }
 
 // Refusal returns who refused a message, or else the last of its recipients, and the
-// reply. The code is 0 where nothing was refused.
+// reply. The code is 0 where nothing was refused, or a milter failed. Of a message that
+// is discarded or held, recipients do not count.
 func Refusal(m *record.Message) (by string, code int, reply string) {
 	if m.Code > 0 {
 		return m.By, m.Code, m.Reply
 	}
-	if s := lastRefused(m); s != nil {
+	if s := lastRefused(m); s != nil && m.Outcome != "discard" && m.Outcome != "quarantine" {
 		return s.Milter, s.Code, s.Reply
 	}
 	return "", 0, ""
@@ -42,12 +42,11 @@ func RefusedRecipient(m *record.Message) string {
 
 // lastRefused is the answer that refused the last recipient, or nil.
 func lastRefused(m *record.Message) *record.Step {
-	for i := len(m.Steps) - 1; i >= 0; i-- {
-		if s := &m.Steps[i]; s.At == "rcpt" && s.Code > 0 {
-			return s
-		}
+	all := m.Refusals()
+	if len(all) == 0 {
+		return nil
 	}
-	return nil
+	return all[len(all)-1]
 }
 
 // indexOf is the place of a word in Outcomes; one that is not known is aborted.

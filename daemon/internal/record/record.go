@@ -162,6 +162,27 @@ func stepOf(e *milterkit.Event, began time.Time) Step {
 	return s
 }
 
+// Refusals returns the answers that refused a recipient, as they came: those of milters
+// that count, which refused it or failed.
+func (m *Message) Refusals() (list []*Step) {
+	if m.Refused == 0 {
+		return nil
+	}
+	for i := range m.Steps {
+		s := &m.Steps[i]
+		refuses := s.Verdict == "reject" || s.Verdict == "tempfail" ||
+			s.Verdict == "fail" && !slices.Contains(m.To, s.To) // else its default_action took it
+		if s.At == "rcpt" && s.Condition == "" && refuses && !m.isShadow(s.Milter) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+func (m *Message) isShadow(name string) bool {
+	return slices.ContainsFunc(m.Milters, func(c Milter) bool { return c.Name == name && c.Shadow })
+}
+
 func reply(v milterkit.Verdict) (code int, text string) {
 	code, text = v.SMTP()
 	return code, short(text)

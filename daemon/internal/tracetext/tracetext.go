@@ -93,8 +93,8 @@ func Line(m *record.Message, o Options) string {
 		to := "nobody"
 		if len(m.To) > 0 {
 			to = address(m.To[0])
-		} else if all := refusedTo(m); len(all) > 0 {
-			to = address(all[0])
+		} else if all := m.Refusals(); len(all) > 0 {
+			to = address(all[0].To)
 		}
 		if m.Rcpts > 1 {
 			to += fmt.Sprintf(" and %d more", m.Rcpts-1)
@@ -172,30 +172,15 @@ func recipients(m *record.Message) string {
 	return strings.Join(list, ", ")
 }
 
-// refusedTo are the recipients that a milter has refused.
-func refusedTo(m *record.Message) (list []string) {
-	shadow := map[string]bool{}
-	for i := range m.Milters {
-		shadow[m.Milters[i].Name] = m.Milters[i].Shadow
-	}
-	for i := range m.Steps {
-		s := &m.Steps[i]
-		if s.At == "rcpt" && s.Condition == "" && !shadow[s.Milter] && (s.Verdict == "reject" || s.Verdict == "tempfail" || s.Verdict == "fail") {
-			list = append(list, s.To)
-		}
-	}
-	return list
-}
-
 func refused(m *record.Message) string {
 	if m.Refused == 0 {
 		return ""
 	}
 	const few = 10
 	var list []string
-	for _, to := range refusedTo(m) {
+	for _, s := range m.Refusals() {
 		if len(list) < min(few, m.Refused) {
-			list = append(list, address(to))
+			list = append(list, address(s.To))
 		}
 	}
 	if more := m.Refused - len(list); more > 0 {

@@ -117,6 +117,57 @@ func TestPrint(t *testing.T) {
 	}
 }
 
+// The reason that is given is the one there was.
+func TestWhy(t *testing.T) {
+	for name, c := range map[string]struct {
+		change  func(*record.Message)
+		says    string
+		saysNot string
+	}{
+		"no place": {func(m *record.Message) {
+			m.Outcome, m.By, m.At, m.Code, m.Reply = "tempfail", "max_sessions", "mail", 451, "4.3.2 Too busy"
+			m.Milters, m.Steps = []record.Milter{{Name: "max_sessions", Verdict: "tempfail", At: "mail"}}, nil
+		}, "All places for sessions were taken", "said"},
+		"one that accepts stands before it": {func(m *record.Message) {
+			cases["rejected"](m)
+			m.Milters[0].Verdict, m.Milters[0].At = "accept", "mail"
+		}, "says neither continue nor accept decides", ""},
+		"discard without a message": {func(m *record.Message) { m.Milters[0].Verdict, m.Milters[0].At = "discard", "helo" }, "greylist said discard at helo, where there is no message yet", "stands before"},
+		"at the same time": {func(m *record.Message) {
+			cases["rejected"](m)
+			m.Steps = append(m.Steps, record.Step{Milter: "signer", At: "end of message", Verdict: "tempfail", Code: 451, Reply: "4.7.1 later"})
+		}, "signer said tempfail (451 4.7.1 later) at end of message, which does not count: spam stands before it.", ""},
+		"the action has changed since": {func(m *record.Message) {
+			m.Outcome, m.By, m.At = "reject", "spam", "end of message"
+			m.Milters[2].Verdict, m.Milters[2].Error = "fail", "gone"
+		}, "that of spam is reject.", "accept"},
+		"no quarantine to be had": {func(m *record.Message) {
+			m.Outcome, m.By, m.At = "tempfail", "holder", "end of message"
+			m.Milters[2] = record.Milter{Name: "holder", Verdict: "fail", Error: "gone"}
+		}, "quarantine, which this mail server does not offer", ""},
+		"held by a failure": {func(m *record.Message) {
+			m.Outcome = "quarantine"
+			m.Milters[2] = record.Milter{Name: "holder", Verdict: "fail", Error: "gone", At: "end of message"}
+		}, "Its default_action is quarantine: the message went on without it, to be held.", ""},
+		"passed over": {func(m *record.Message) {
+			cases["rejected"](m)
+			m.Milters[0].Error, m.Milters[0].Verdict = "gone", "fail"
+		}, "Its default_action is accept: the message went on without it.", ""},
+		"a recipient and a failure": {func(m *record.Message) {
+			m.Outcome, m.Refused, m.To, m.Rcpts = "aborted", 1, nil, 0
+			m.Milters[0].Error, m.Milters[0].Verdict, m.Milters[0].At = "gone", "fail", "rcpt"
+			m.Steps[1].Error, m.Steps[1].Verdict = "gone", "fail"
+		}, "greylist failed when it was asked about the recipient", "greylist failed at rcpt"},
+	} {
+		m := base()
+		c.change(m)
+		text := strings.Join(Why(m, Options{Milters: append(chain, Milter{"holder", "", "quarantine"})}), "\n")
+		if !strings.Contains(text, c.says) || c.saysNot != "" && strings.Contains(text, c.saysNot) {
+			t.Errorf("%s:\n%s", name, text)
+		}
+	}
+}
+
 // What is beyond the bounds of a record, and odd times, break nothing.
 func TestOddRecordsArePrinted(t *testing.T) {
 	for _, m := range []*record.Message{

@@ -1,7 +1,6 @@
 package tracetext
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,10 +21,11 @@ func Why(m *record.Message, o Options) []string {
 			list = append(list, shadow(c))
 		case c.Error != "" && c.Name != m.By:
 			list = append(list, passedOver(m, c, o))
-		case c.Name != m.By && (c.Verdict == "reject" || c.Verdict == "tempfail" || c.Verdict == "discard") && c.At != "rcpt" && c.At != "unknown":
-			list = append(list, fmt.Sprintf("%s said %s at %s, which does not count: %s stands before it.", c.Name, said(c.Verdict, c.Code, c.Reply), c.At, cmp.Or(m.By, "another")))
+		case c.Verdict == "discard" && (c.At == "connect" || c.At == "helo"):
+			list = append(list, fmt.Sprintf("%s said discard at %s, where there is no message yet: that does not count.", c.Name, c.At))
 		}
 	}
+	list = append(list, outrun(m)...)
 	list = append(list, notAsked(m, o))
 	list = append(list, longest(m))
 	return slices.DeleteFunc(list, func(s string) bool { return s == "" })
@@ -45,18 +45,41 @@ func decision(m *record.Message, o Options) string {
 		return quarantine(m, o)
 	case m.By == "milterkit":
 		return ours(m)
+	case m.By == "max_sessions":
+		return "All places for sessions were taken (max_sessions in [server], or what the descriptors have room for), so milterkit put it off and asked no milter. The client tries again."
 	case c != nil && c.Error != "":
-		action := m.Outcome
-		if d, ok := o.milter(m.By); ok {
-			action = d.DefaultAction
+		text := fmt.Sprintf("%s failed at %s: %s. When a milter fails, its default_action decides; that of %s is ", m.By, m.At, miltertest.Escape(c.Error), m.By)
+		if d, ok := o.milter(m.By); ok && d.DefaultAction == "quarantine" && m.Outcome == "tempfail" {
+			return text + "quarantine, which this mail server does not offer, so that the message was put off."
 		}
-		return fmt.Sprintf("%s failed at %s: %s. When a milter fails, its default_action decides; that of %s is %s.",
-			m.By, m.At, miltertest.Escape(c.Error), m.By, action)
+		return text + m.Outcome + "."
 	case m.By == "":
 		return ""
 	}
-	return fmt.Sprintf("%s said %s at %s. The first milter in order that does not say continue decides, and those after it are not asked.",
+	return fmt.Sprintf("%s said %s at %s. The first milter in order that says neither continue nor accept decides, and those after it are not asked.",
 		m.By, said(m.Outcome, m.Code, m.Reply), m.At)
+}
+
+// outrun are the milters that were asked at the same time as the one that decided, and
+// said something too.
+func outrun(m *record.Message) (list []string) {
+	if milterOf(m, m.By) == nil || !ofContent(m.At) {
+		return nil
+	}
+	for i := range m.Steps {
+		s := &m.Steps[i]
+		says := s.Verdict == "reject" || s.Verdict == "tempfail" || s.Verdict == "discard"
+		if c := milterOf(m, s.Milter); says && ofContent(s.At) && s.Milter != m.By && c != nil && !c.Shadow {
+			list = append(list, fmt.Sprintf("%s said %s at %s, which does not count: %s stands before it.", s.Milter, said(s.Verdict, s.Code, s.Reply), s.At, m.By))
+		}
+	}
+	return list
+}
+
+// ofContent reports whether a stage is about the content, which milters may be shown
+// at the same time.
+func ofContent(at string) bool {
+	return at == "header" || at == "end of header" || at == "body" || at == "end of message"
 }
 
 func said(verdict string, code int, text string) string {
@@ -92,31 +115,17 @@ func quarantine(m *record.Message, o Options) string {
 			}
 		}
 	}
-	for i := range m.Milters {
-		c := &m.Milters[i]
-		if d, known := o.milter(c.Name); c.Error != "" && !c.Shadow && (!known || d.DefaultAction == "quarantine") {
-			return fmt.Sprintf("%s failed at %s: %s. Its default_action is quarantine, so the mail server was asked to hold the message.", c.Name, c.At, miltertest.Escape(c.Error))
-		}
-	}
-	return "A milter asked the mail server to hold it."
+	return "By the default_action of a milter that failed, the mail server was asked to hold it."
 }
 
 // refusals are the recipients that milters did not take.
 func refusals(m *record.Message) (list []string) {
 	const few = 5
-	if m.Refused == 0 {
-		return nil
-	}
-	for i := range m.Steps {
-		s := &m.Steps[i]
-		if c := milterOf(m, s.Milter); s.At != "rcpt" || s.Condition != "" || c != nil && c.Shadow {
-			continue
-		}
-		switch s.Verdict {
-		case "reject", "tempfail":
-			list = append(list, fmt.Sprintf("%s refused the recipient %s: %s. Later milters are not told of it.", s.Milter, address(s.To), said(s.Verdict, s.Code, s.Reply)))
-		case "fail":
+	for _, s := range m.Refusals() {
+		if s.Verdict == "fail" {
 			list = append(list, fmt.Sprintf("%s failed when it was asked about the recipient %s: %s. Its default_action decided for that and all that came after.", s.Milter, address(s.To), miltertest.Escape(s.Error)))
+		} else {
+			list = append(list, fmt.Sprintf("%s refused the recipient %s: %s. Later milters are not told of it.", s.Milter, address(s.To), said(s.Verdict, s.Code, s.Reply)))
 		}
 		if len(list) == few && m.Refused > few {
 			return append(list, fmt.Sprintf("%d more recipients were refused.", m.Refused-few))
@@ -135,13 +144,20 @@ func shadow(c *record.Milter) string {
 
 // passedOver is a milter that failed, and whose failure did not decide.
 func passedOver(m *record.Message, c *record.Milter, o Options) string {
-	text := fmt.Sprintf("%s failed at %s: %s.", c.Name, c.At, miltertest.Escape(c.Error))
-	if d, ok := o.milter(c.Name); ok && m.Outcome == "accept" {
-		return text + fmt.Sprintf(" Its default_action is %s: the message went on without it.", d.DefaultAction)
-	} else if m.Outcome == "accept" {
-		return text + " By its default_action the message went on without it."
+	if slices.ContainsFunc(m.Refusals(), func(s *record.Step) bool { return s.Milter == c.Name && s.Error != "" }) {
+		return "" // that is told
 	}
-	return text
+	text := fmt.Sprintf("%s failed at %s: %s.", c.Name, c.At, miltertest.Escape(c.Error))
+	d, known := o.milter(c.Name)
+	switch {
+	case m.Outcome == "aborted" || known && m.Outcome == "quarantine" && d.DefaultAction != "accept" && d.DefaultAction != "quarantine":
+		return text
+	case known && d.DefaultAction == "quarantine":
+		return text + " Its default_action is quarantine: the message went on without it, to be held."
+	case known && d.DefaultAction == "accept":
+		return text + " Its default_action is accept: the message went on without it."
+	}
+	return text + " By its default_action the message went on without it."
 }
 
 // notAsked are the milters of the configuration that had no part in the message.
