@@ -14,7 +14,7 @@ import (
 )
 
 // atStart are the keys of [server] that a running process cannot follow.
-var atStart = []string{"user", "max_sessions", "max_memory", "temp_dir", "max_header", "log", "journal", "journal_size"}
+var atStart = []string{"user", "max_sessions", "max_memory", "temp_dir", "max_header", "log", "log_format", "journal", "journal_size"}
 
 // ofNewSockets are those that count for sockets when they are opened.
 var ofNewSockets = []string{"socket_mode", "socket_group"}

@@ -143,11 +143,11 @@ func TestReloadFollowsListen(t *testing.T) {
 		t.Fatal(err)
 	}
 	stay, old := sessionAt(t, at("s")), sessionAt(t, at("gone"))
-	configFile(t, dir, "status = [\"unix:DIR/status\", \"unix:DIR/status2\"]\nlisten = [\"unix:DIR/new\", \"unix:DIR/s\"]\nmax_sessions = 3\nsocket_mode = \"0666\"\n")
+	configFile(t, dir, "status = [\"unix:DIR/status\", \"unix:DIR/status2\"]\nlisten = [\"unix:DIR/new\", \"unix:DIR/s\"]\nmax_sessions = 3\nlog_format = \"json\"\nsocket_mode = \"0666\"\n")
 	status, body := loads(t, dir)
 	read(t, r.notify)
 	read(t, r.notify)
-	const want = "generation 2 is in effect, the same milters on the same terms; in [server]: listen, status\nthese take effect at the next restart: max_sessions\n" +
+	const want = "generation 2 is in effect, the same milters on the same terms; in [server]: listen, status\nthese take effect at the next restart: max_sessions, log_format\n" +
 		"these take effect for sockets that are opened from now on: socket_mode\n"
 	if status != 200 || body != want {
 		t.Errorf("%d %q", status, body)

@@ -148,7 +148,7 @@ func (r *replayReport) text(t *replay.Turn, whole bool) error {
 	differ := r.count1(t)
 	switch {
 	case t.Err != nil:
-		r.say("%s  %s: %v\n", r.red("not taken   "), miltertest.Escape(t.Letter.Name), t.Err)
+		r.say("%s  %s: %v\n", r.red("not taken   "), miltertest.Escape(t.Letter.Name), miltertest.Escape(t.Err.Error()))
 	case r.options.against != "":
 		if len(differ) > 0 {
 			r.differences(t, differ)

@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -79,8 +82,8 @@ type Keeper struct {
 func (k *Keeper) Begin() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.owner = fmt.Sprintf("%020d %d", time.Now().UnixNano(), os.Getpid())
 	blob, err := k.Store.Load(storedAs)
+	k.owner = after(Owner(blob), time.Now())
 	if err == nil && blob != nil {
 		err = k.History.Load(blob)
 	}
@@ -88,6 +91,17 @@ func (k *Keeper) Begin() {
 		k.Log.Warn("the figures of before are not there: the status page begins anew", "error", err)
 	}
 	k.save()
+}
+
+// after names this process so that it comes after the one before, also where the clock
+// was set back meanwhile.
+func after(before string, now time.Time) string {
+	at := now.UnixNano()
+	last, _, _ := strings.Cut(before, " ")
+	if n, err := strconv.ParseInt(last, 10, 64); err == nil && n >= at && n < math.MaxInt64 {
+		at = n + 1
+	}
+	return fmt.Sprintf("%020d %d", at, os.Getpid())
 }
 
 // Run saves every minute, and when ctx is done.

@@ -2,11 +2,15 @@ package history
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/milterkit/sdk/daemon/internal/record"
 )
 
 // A memory is a Store that breaks when it is told to.
@@ -36,6 +40,38 @@ func keeping(store Store) (*Keeper, *History) {
 	k := &Keeper{History: h, Store: store, Log: slog.New(slog.DiscardHandler)}
 	k.Begin()
 	return k, h
+}
+
+// A process that is started after the clock was set back has the history all the same.
+func TestTheNewProcessHasTheHistoryAfterAClockStep(t *testing.T) {
+	ahead := after("", time.Now().AddDate(1, 0, 0))
+	if next := after(ahead, time.Now()); next <= ahead {
+		t.Errorf("%s comes before %s", next, ahead)
+	}
+}
+
+// What is counted is saved, however much text of strangers the messages that are kept
+// have.
+func TestLongTextsDoNotKeepItFromBeingSaved(t *testing.T) {
+	h, c := counting()
+	for range keptRefused {
+		m := message("reject", c.now, time.Second)
+		m.Refused, m.Code = keptSteps, 550
+		for range keptSteps {
+			to := make([]byte, 500)
+			rand.Read(to)
+			m.Steps = append(m.Steps, record.Step{At: "rcpt", To: fmt.Sprintf("%x", to), Verdict: "reject", Code: 550})
+		}
+		h.record(m)
+	}
+	blob, err := h.save("me")
+	if err != nil || len(blob) > mostKept {
+		t.Fatalf("%d bytes, %v", len(blob), err)
+	}
+	again, _ := counting()
+	if err := again.Load(blob); err != nil || total(again, 0, "reject") != keptRefused || len(again.Refused()) != keptRefused || len(h.Refused()[0].Message.Steps) != keptSteps {
+		t.Errorf("%d messages, %d kept, %v", total(again, 0, "reject"), len(again.Refused()), err)
+	}
 }
 
 // A process goes on with what the one before it has counted; that one, which still

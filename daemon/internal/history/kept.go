@@ -73,6 +73,27 @@ func shortened(m *record.Message) *record.Message {
 	return &c
 }
 
+// cut takes away what can be long, but for the last steps.
+func (k *kept) cut() {
+	const steps = 3
+	for _, list := range [][]Kept{k.Slow, k.Refused} {
+		for i := range list {
+			m := *list[i].Message
+			m.To = m.To[:min(len(m.To), 1)]
+			n := max(len(m.Steps)-steps, 0)
+			m.Steps, m.MoreStep = m.Steps[n:], m.MoreStep+n
+			m.Milters = slices.Clone(m.Milters)
+			for c := range m.Milters {
+				m.Milters[c].Changes = nil
+			}
+			list[i].Message = &m
+		}
+	}
+}
+
+// empty forgets them all.
+func (k *kept) empty() { k.Slow, k.Refused = nil, nil }
+
 // Slowest returns the slowest messages of the last day, slowest first.
 func (h *History) Slowest() []Kept {
 	h.mu.Lock()

@@ -21,8 +21,10 @@ type saved struct {
 	Kept    []byte // JSON
 }
 
-// maxSaved bounds what is read back.
-const maxSaved = 64 << 20
+const (
+	maxSaved = 64 << 20 // bounds what is read back
+	mostKept = 1 << 20  // bytes that a Store takes
+)
 
 // Owner returns whose a saved History is.
 func Owner(blob []byte) string {
@@ -31,12 +33,26 @@ func Owner(blob []byte) string {
 }
 
 // save returns the History as Load takes it, in the name of the process that counts.
-// Messages are not held up while it is written. The owner has no line feed, and 100
+// Messages are not held up while it is written.
+// Where it would be more than a Store takes, messages that are kept lose their parts that
+// can be long, or are left out: what counts is counted. The owner has no line feed, and 100
 // bytes at most.
 func (h *History) save(owner string) ([]byte, error) {
-	s, kept := h.copied()
+	s, k := h.copied()
+	for _, less := range []func(*kept){func(*kept) {}, (*kept).cut, (*kept).empty} {
+		less(&k)
+		blob, err := s.pack(k, owner)
+		if err != nil || len(blob) <= mostKept {
+			return blob, err
+		}
+	}
+	return nil, errors.New("it is too large")
+}
+
+// pack makes the bytes of it.
+func (s *saved) pack(k kept, owner string) ([]byte, error) {
 	var err error
-	if s.Kept, err = json.Marshal(kept); err != nil {
+	if s.Kept, err = json.Marshal(k); err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer

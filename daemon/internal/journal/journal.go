@@ -41,6 +41,7 @@ type Journal struct {
 
 	turn chan struct{} // held by who has the file
 	file *file         // nil: it could not be opened
+	mine bool          // it was open once
 	tell complaint
 }
 
@@ -52,7 +53,8 @@ type waiting struct {
 
 // Open begins to write to a file, which it makes where there is none, and which has at
 // most maxBytes with all that belongs to it. A file that is damaged or of another
-// version is moved to PATH.old. What cannot be opened now is tried again until it
+// version is moved to PATH.old; one of another version that takes its place later is
+// that of a process that has taken over, and is left alone. What cannot be opened now is tried again until it
 // can; the log says so.
 func Open(path string, maxBytes int64) (*Journal, error) {
 	if maxBytes < MinSize {

@@ -150,6 +150,32 @@ func TestAFileThatIsGoneIsBegunAnew(t *testing.T) {
 	eventually(t, "a new one has what comes", func() bool { i++; j.Put(message(i)); return has(j, i-1) })
 }
 
+// A process that drains does not move away what one of another version, which has taken
+// over, writes to.
+func TestAFileOfTheNextVersionIsLeftAlone(t *testing.T) {
+	log := logged(t)
+	path := filepath.Join(t.TempDir(), "journal.db")
+	j := open(t, path, MinSize)
+	next := path + ".next"
+	db, err := sql.Open("sqlite", next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec("CREATE TABLE t (x); PRAGMA user_version = 99"); err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	os.Remove(path + "-wal")
+	if err := os.Rename(next, path); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the log says it", func() bool { return strings.Contains(log(), "version 99") })
+	j.Close()
+	if _, err := os.Stat(path + ".old"); !os.IsNotExist(err) {
+		t.Errorf("it was moved away: %v", err)
+	}
+}
+
 // Two write to one file, as at a restart, and both find what each has written.
 func TestTwoCanWrite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")

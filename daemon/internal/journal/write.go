@@ -120,7 +120,7 @@ func (j *Journal) reopen() {
 	j.turn <- struct{}{}
 	defer func() { <-j.turn }()
 	f, err := openFile(j.path, j.maxBytes)
-	if other := errVersion(0); errors.As(err, &other) || isDamaged(err) {
+	if other := errVersion(0); errors.As(err, &other) && !j.mine || isDamaged(err) {
 		if err = setAside(j.path, err); err == nil {
 			f, err = openFile(j.path, j.maxBytes)
 		}
@@ -129,6 +129,7 @@ func (j *Journal) reopen() {
 		j.tell.failed(j, err)
 		return
 	}
+	j.mine = true
 	j.tell.well(j)
 }
 

@@ -172,14 +172,15 @@ func (m *Message) Refusals() (list []*Step) {
 		s := &m.Steps[i]
 		refuses := s.Verdict == "reject" || s.Verdict == "tempfail" ||
 			s.Verdict == "fail" && !slices.Contains(m.To, s.To) // else its default_action took it
-		if s.At == "rcpt" && s.Condition == "" && refuses && !m.isShadow(s.Milter) {
+		if s.At == "rcpt" && s.Condition == "" && refuses && !m.IsShadow(s.Milter) {
 			list = append(list, s)
 		}
 	}
 	return list
 }
 
-func (m *Message) isShadow(name string) bool {
+// IsShadow reports whether a milter was a shadow for this message.
+func (m *Message) IsShadow(name string) bool {
 	return slices.ContainsFunc(m.Milters, func(c Milter) bool { return c.Name == name && c.Shadow })
 }
 

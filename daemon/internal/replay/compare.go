@@ -22,18 +22,25 @@ type Difference struct {
 func (m Masks) Compare(a, b *Result) []Difference {
 	var list []Difference
 	add := func(what, first, other string) {
-		if m.text(first) != m.text(other) {
+		if first != other {
 			list = append(list, Difference{what, first, other})
 		}
 	}
+	words := func(what, first, other string) { // of a milter, where masks count
+		if m.text(first) != m.text(other) {
+			add(what, first, other)
+		}
+	}
 	add("outcome", a.Record.Outcome, b.Record.Outcome)
-	add("reply", replyOf(a), replyOf(b))
+	words("reply", replyOf(a), replyOf(b))
 	add("decided by", decider(a), decider(b))
-	add("refused recipients", strings.Join(a.Outcome.Refused, ", "), strings.Join(b.Outcome.Refused, ", "))
+	if m.refused(a) != m.refused(b) {
+		add("refused recipients", Masks.refused(nil, a), Masks.refused(nil, b))
+	}
 	if !goesOn(a) || !goesOn(b) {
 		return list
 	}
-	add("held for", a.Outcome.Reason, b.Outcome.Reason)
+	words("held for", a.Outcome.Reason, b.Outcome.Reason)
 	add("from", from(a), from(b))
 	add("to", strings.Join(a.Outcome.Envelope.To, ", "), strings.Join(b.Outcome.Envelope.To, ", "))
 	// The masks are of what filters write into headers.
@@ -42,6 +49,26 @@ func (m Masks) Compare(a, b *Result) []Difference {
 		list = append(list, Difference{"message", first.String(), other.String()})
 	}
 	return list
+}
+
+// refused is the recipients that were refused, with the replies as far as they are
+// known, masked unless m is nil.
+func (m Masks) refused(r *Result) string {
+	replies := map[string]string{}
+	for _, s := range r.Record.Refusals() {
+		if s.Code > 0 {
+			reply := fmt.Sprintf("%d %s", s.Code, s.Reply)
+			if m != nil {
+				reply = m.text(reply)
+			}
+			replies[s.To] = ": " + reply
+		}
+	}
+	list := make([]string, len(r.Outcome.Refused))
+	for i, to := range r.Outcome.Refused {
+		list[i] = to + replies[strings.Trim(to, "<>")]
+	}
+	return strings.Join(list, ", ")
 }
 
 // goesOn reports whether the mail server has taken the message to deliver or hold it.

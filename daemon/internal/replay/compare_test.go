@@ -52,16 +52,28 @@ func TestWhatIsCompared(t *testing.T) {
 		"sender":     {func(r *Result) { r.Outcome.Envelope.From = "<c>" }, []string{"from"}},
 		"recipients": {func(r *Result) { r.Outcome.Envelope.To = []string{"<b>", "<c>"} }, []string{"to"}},
 		"refused":    {func(r *Result) { r.Outcome.Refused = []string{"<d>"} }, []string{"refused recipients"}},
-		"body":       {func(r *Result) { r.Outcome.Message.Body = []byte("other\r\n") }, []string{"message"}},
-		"edits":      {func(r *Result) { r.Outcome.Edits = []miltertest.Edit{miltertest.AddHeader("X", "y")} }, nil},
-		"time":       {func(r *Result) { r.Record.Took++ }, nil},
-		"held":       {func(r *Result) { r.Record.Outcome, r.Outcome.Held, r.Outcome.Reason = "quarantine", true, "odd" }, []string{"outcome", "held for"}},
+		"refused for another reason": {func(r *Result) {
+			r.Record.Refused, r.Outcome.Refused = 1, []string{"<d>"}
+			r.Record.Steps = []record.Step{{Milter: "g", At: "rcpt", To: "d", Verdict: "reject", Code: 550, Reply: "5.1.1 no"}}
+		}, []string{"refused recipients"}},
+		"addresses that look like times": {func(r *Result) { r.Outcome.Envelope.To, r.Outcome.Refused = []string{"<11s@x>"}, []string{"<12s@x>"} }, []string{"refused recipients", "to"}},
+		"body":                           {func(r *Result) { r.Outcome.Message.Body = []byte("other\r\n") }, []string{"message"}},
+		"edits":                          {func(r *Result) { r.Outcome.Edits = []miltertest.Edit{miltertest.AddHeader("X", "y")} }, nil},
+		"time":                           {func(r *Result) { r.Record.Took++ }, nil},
+		"held":                           {func(r *Result) { r.Record.Outcome, r.Outcome.Held, r.Outcome.Reason = "quarantine", true, "odd" }, []string{"outcome", "held for"}},
 		"put off": {func(r *Result) {
 			r.Record.Outcome, r.Record.Code, r.Record.Reply, r.Record.By, r.Record.At = "tempfail", 451, "4.7.1 try again in 599 seconds", "g", "rcpt"
 			r.Outcome.Result, r.Outcome.Message = miltertest.TempFailed, nil
 		}, []string{"outcome", "reply", "decided by"}},
 	} {
 		a, b := accepted("X-A", " 1"), accepted("X-A", " 1")
+		switch name {
+		case "refused for another reason":
+			a.Record.Refused, a.Outcome.Refused = 1, []string{"<d>"}
+			a.Record.Steps = []record.Step{{Milter: "g", At: "rcpt", To: "d", Verdict: "tempfail", Code: 450, Reply: "4.1.1 no"}}
+		case "addresses that look like times":
+			a.Outcome.Envelope.To, a.Outcome.Refused = []string{"<10s@x>"}, []string{"<10s@x>"}
+		}
 		c.change(b)
 		var got []string
 		for _, d := range (Masks{}).Compare(a, b) {

@@ -158,8 +158,11 @@ func (p *Player) complete(r *Result, t *transfer) {
 	}
 	if o.Result != miltertest.Accepted && m.By == "" {
 		for _, s := range m.Steps {
-			if s.Code >= 400 {
+			switch {
+			case s.Code >= 400 && !m.IsShadow(s.Milter):
 				m.By, m.At, m.Code, m.Reply = s.Milter, s.At, s.Code, s.Reply
+			case s.Verdict == "fail" && s.At == "rcpt" && !m.IsShadow(s.Milter):
+				m.By, m.At = s.Milter, s.At
 			}
 		}
 	}
