@@ -29,11 +29,11 @@ func newStatusCommand(all natives) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show how the running daemon is",
-		Long: `Show how the running daemon is, on one screen: what became of the messages of the
-last minute, hour and day, the state of each milter and how long it takes,
+		Long: `Show how the running daemon is, on one screen: what became of the messages of
+the last minute, hour and day, the state of each milter and how long it takes,
 memory and sessions, the last time that the configuration was loaded, and the
-messages that were refused last. A browser shows the same, and more, at the address that
-status in [server] names. The daemon is asked at that address.
+messages that were refused last. A browser shows the same, and more, at the
+address that status in [server] names. The daemon is asked at that address.
 
 With --watch it is shown anew every two seconds, until q or Ctrl-C.
 
