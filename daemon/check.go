@@ -83,7 +83,7 @@ func (all natives) check(stderr io.Writer, file string, connect bool) (*checkRep
 	}
 	if noUser == nil { // else it is of no use to know what the stand-in may do
 		r.faults = append(r.faults, checkTempDir(c)...)
-		if warning := journalWarning(c); warning != "" {
+		if warning := journalWarning(c, account != nil); warning != "" {
 			r.warnings = append(r.warnings, warning)
 		}
 	}

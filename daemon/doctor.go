@@ -113,7 +113,7 @@ func (all natives) examine(ctx context.Context, file string, folders []string, n
 	if faults := checkTempDir(c); len(faults) > 0 {
 		return nil, faults
 	}
-	if warning := journalWarning(c); warning != "" {
+	if warning := journalWarning(c, account != nil); warning != "" {
 		r.Note("%s", warning)
 	}
 	server, probes, err := all.build(c, discard())

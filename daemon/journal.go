@@ -26,10 +26,10 @@ func (d *daemon) openJournal(c *config.Config) {
 }
 
 // journalWarning says why the user that this process has become could not write the
-// journal, or returns "".
-func journalWarning(c *config.Config) string {
+// journal, or returns "". Started as root, serve makes its folder.
+func journalWarning(c *config.Config, asRoot bool) string {
 	path := c.Server.Journal.V
-	if path == "" {
+	if path == "" || asRoot && mayMake(filepath.Dir(path)) {
 		return ""
 	}
 	_, err := mayUse(path, c.Server.User.V)

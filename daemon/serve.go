@@ -139,6 +139,7 @@ func (d *daemon) prepare(c *config.Config) error {
 	if d.program, err = startedAs(); err != nil {
 		return err
 	}
+	makeFolders(c, account)
 	if err := d.openFirst(c); err != nil {
 		return err
 	}

@@ -31,8 +31,9 @@ type Dispatcher struct {
 	// one, for metrics and the like. Sessions call it at the same time, and wait for it.
 	OnReport func(*Report)
 
-	slots    []Slot
-	feedFrom int64 // the constant; tests have less
+	slots        []Slot
+	feedFrom     int64         // the constant; tests have less
+	hooksTimeout time.Duration // the constant; tests have more
 
 	givenUp []atomic.Int64 // by slot: hooks that have not returned
 	prompt  []atomic.Bool  // by slot: the child's hooks have last promised to return
@@ -70,7 +71,7 @@ func NewDispatcher(slots ...Slot) (*Dispatcher, error) {
 		}
 	}
 	return &Dispatcher{
-		slots: slots, feedFrom: feedFrom, lastID: firstID(),
+		slots: slots, feedFrom: feedFrom, hooksTimeout: hooksTimeout, lastID: firstID(),
 		givenUp: make([]atomic.Int64, len(slots)), prompt: make([]atomic.Bool, len(slots)),
 	}, nil
 }

@@ -108,7 +108,7 @@ func (d *Dispatcher) Walk(actions Actions) *Walk {
 		p.call.part = p
 	}
 	w.begin(context.Background(), StageConnect)
-	w.opening, w.until = true, w.began.add(hooksTimeout)
+	w.opening, w.until = true, w.began.add(d.hooksTimeout)
 	for i := range w.parts {
 		w.parts[i].openHooks()
 	}

@@ -20,9 +20,11 @@ until_so() {
 }
 
 mount --make-rprivate /
-for d in /run /var/log /var/spool/postfix /var/lib/rspamd; do
+for d in /run /var/log /var/spool/postfix; do
 	mount -t tmpfs -o mode=755 none "$d"
 done
+mkdir "$dir/lib" && mount -t tmpfs -o mode=755 none "$dir/lib" && mkdir "$dir/lib/new" "$dir/lib/work"
+mount -t overlay -o "lowerdir=/var/lib,upperdir=$dir/lib/new,workdir=$dir/lib/work" none /var/lib
 ip link set lo up
 
 # The user that a package of milterkit makes.
@@ -31,7 +33,6 @@ echo "milterkit:x:64890:64890::/nonexistent:/usr/sbin/nologin" >>"$dir/passwd"
 echo "milterkit:x:64890:" >>"$dir/group"
 mount --bind "$dir/passwd" /etc/passwd
 mount --bind "$dir/group" /etc/group
-install -d -o milterkit -g milterkit /run/milterkit
 
 # No name exists, and that is known at once.
 echo "nameserver 127.0.0.53" >"$dir/resolv.conf"
