@@ -74,7 +74,7 @@ help: ## this list
 
 test-quick: ## unit, property and house tests; no outside program, under 2 minutes, any user
 	$(GO) vet ./...
-	$(GO) test -short $$($(GO) list ./... | grep -v '/sdk/test$$')
+	$(GO) test -short $$($(GO) list ./... | grep -vE '/sdk/test(/packages)?$$')
 	cd examples && $(GO) vet ./... && $(GO) test ./...
 	cd docs/site && $(GO) vet ./... && $(GO) test ./...
 
@@ -87,14 +87,14 @@ test: install-test-deps ## all that CI runs: race detector, allocation gates, re
 	cd test/browser && $(GO) vet ./...
 	$(MAKE) --no-print-directory test-alloc
 
-test-long: test test-packages soak fuzz cover bench ## what takes minutes: sessions by the thousand, fuzzing, coverage, benchmarks
+test-long: test test-packages test-browser soak fuzz cover bench ## what takes minutes: sessions by the thousand, fuzzing, coverage, benchmarks
 
 test-browser: ## the status page in a real browser, headless Chromium (root; SCREENSHOTS=FOLDER keeps pictures of it)
 	@test/install.sh browser
 	cd test/browser && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 test-alloc: ## gates of allocations, and of time on hostile mail, which the race detector would disturb
-	$(GO) test -run 'Alloc' ./milterkit/... ./internal/...
+	$(GO) test -run 'Alloc' ./milterkit/... ./internal/... ./daemon/internal/...
 	$(GO) test -run 'Hostile' ./daemon
 	$(GO) test -run 'LookUps' ./daemon/internal/journal -args -lookups 10000
 

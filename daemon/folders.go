@@ -16,20 +16,19 @@ func makeFolders(c *config.Config, a *account) {
 	if a == nil {
 		return
 	}
-	var files []string
+	mkdir := func(file string, mode os.FileMode) {
+		folder := filepath.Dir(file)
+		if mayMake(folder) && os.Mkdir(folder, mode) == nil {
+			os.Chown(folder, a.uid, a.gid)
+		}
+	}
 	for _, s := range append(c.Server.Listen.V, c.Server.Status.V...) {
 		if s.Network == "unix" {
-			files = append(files, s.Addr)
+			mkdir(s.Addr, 0o755)
 		}
 	}
 	if c.Server.Journal.V != "" {
-		files = append(files, c.Server.Journal.V)
-	}
-	for _, file := range files {
-		folder := filepath.Dir(file)
-		if mayMake(folder) && os.Mkdir(folder, 0o755) == nil {
-			os.Chown(folder, a.uid, a.gid)
-		}
+		mkdir(c.Server.Journal.V, 0o750)
 	}
 }
 
