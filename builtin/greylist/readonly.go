@@ -94,6 +94,9 @@ func (d *diskReader) open() (*sql.DB, error) {
 		return nil, nil
 	}
 	q := url.Values{"mode": {"ro"}, "_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTime.Milliseconds()), "query_only(1)"}}
+	if _, err := os.Stat(path + "-wal"); errors.Is(err, fs.ErrNotExist) {
+		q.Set("immutable", "1") // nobody writes: no file needs to be made beside it
+	}
 	d.db, err = sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String())
 	return d.db, err
 }

@@ -3,6 +3,7 @@ package greylist
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,5 +67,40 @@ func TestAReadOnlyStoreAnswersAsTheStoreDoes(t *testing.T) {
 				t.Errorf("there are %v", entries(t, s, clock.Now()))
 			}
 		})
+	}
+}
+
+// Who may read the file and write nothing beside it is answered too, and leaves nothing.
+func TestAReadOnlyStoreNeedsToWriteNothing(t *testing.T) {
+	dir := t.TempDir()
+	o := Options{Database: filepath.Join(dir, "greylist.db")}
+	s, err := o.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	mustCheck(t, s, someKey, now)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	look, err := NewReadOnly(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := mustCheck(t, look, someKey, now.Add(time.Minute)); r.Tries != 2 {
+		t.Errorf("%+v", r)
+	}
+	look.Close()
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+		t.Errorf("beside the file: %v %v", files, err)
+	}
+}
+
+// What is wrong with a URL is said without the password in it.
+func TestAWrongURLIsNotRepeatedWithItsPassword(t *testing.T) {
+	for _, url := range []string{"rediss:/:hunter2@host", "redis://:hunter2@host:port", "redis://u:hunter2@host/name", "http://u:hunter2@host", "redis://u:hun ter2@host", "redis:/u:hunter2@host/0"} {
+		if _, err := NewRedis(url, ""); err == nil || strings.Contains(err.Error(), "hun") {
+			t.Errorf("%s: %v", url, err)
+		}
 	}
 }

@@ -36,6 +36,9 @@ func NewRedis(url, prefix string) (*Redis, error) {
 	if e := (*neturl.Error)(nil); errors.As(err, &e) {
 		err = e.Err // without the URL, which may have a password
 	}
+	if err != nil && strings.Contains(err.Error(), "@") { // what stands before it may be one too
+		err = errors.New("this is no URL of a Redis server")
+	}
 	if err != nil {
 		return nil, fmt.Errorf(`%s; write a URL such as "redis://127.0.0.1:6379/0"`, strings.TrimPrefix(err.Error(), "redis: "))
 	}
