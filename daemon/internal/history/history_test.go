@@ -157,6 +157,17 @@ func TestRefusedRecipients(t *testing.T) {
 	}
 }
 
+// A session that was refused is no message, and is kept.
+func TestASessionIsNoMessage(t *testing.T) {
+	h, c := counting()
+	m := refused(550, c.now)
+	m.Sender = nil
+	h.record(m)
+	if total(h, 0, "reject") != 0 || len(h.Refused()) != 1 {
+		t.Errorf("%d messages, %d kept", total(h, 0, "reject"), len(h.Refused()))
+	}
+}
+
 // What a shadow would have refused is not refused, nor is a message that is held
 // refused because a recipient was.
 func TestWhatIsNoRefusal(t *testing.T) {

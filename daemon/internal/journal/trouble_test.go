@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // logged has what is logged from now on.
@@ -259,6 +261,38 @@ func TestPutDoesNotWait(t *testing.T) {
 	j.Put(message(1))
 	if err := j.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// What waits takes no more memory than it may, however large the records are, and all
+// that is never written counts as lost.
+func TestWhatWaitsIsBounded(t *testing.T) {
+	logged(t)
+	j := begin(filepath.Join(t.TempDir(), "nowhere", "journal.db"), MinSize)
+	const n = 2000 // of 20 KB each
+	m := fat(1)
+	for range n {
+		j.Put(m)
+	}
+	if w := j.weight.Load(); w > maxWeight {
+		t.Errorf("%d bytes wait", w)
+	}
+	if err := j.Close(); err != nil || j.Lost() != n {
+		t.Errorf("%d of %d are lost, %v", j.Lost(), n, err)
+	}
+}
+
+// Who mails whom is read by the owner and the group only, whatever the umask.
+func TestTheFileIsForItsGroup(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	defer unix.Umask(unix.Umask(0o077))
+	j := open(t, path, MinSize)
+	j.Put(message(1))
+	eventually(t, "it is written", func() bool { return has(j, 1) })
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o640 {
+			t.Errorf("%s: %v %v", filepath.Base(name), info.Mode(), err)
+		}
 	}
 }
 

@@ -117,6 +117,40 @@ func TestPrint(t *testing.T) {
 	}
 }
 
+// Whatever strangers say, a terminal is not told what to do, and no line is forged.
+func TestNothingOfStrangersGetsToTheTerminal(t *testing.T) {
+	const evil = "x\x1b[31m\u009b31m\u202e\r\nforged\x00"
+	m := base()
+	m.QueueID, m.Client, m.Addr, m.Helo, m.Auth, m.Sender, m.To, m.ID, m.Reply = evil, evil, evil, evil, evil, text(evil), []string{evil}, evil, evil
+	m.Code, m.Refused = 550, 2
+	m.Milters[1].Changes = []record.Change{{Op: "add header", Name: evil, Value: evil}, {Op: "add recipient", Name: evil, Value: evil}, {Op: "quarantine", Value: evil}}
+	for i := range m.Milters {
+		m.Milters[i].Reply = evil
+	}
+	m.Milters[2].Error = evil
+	for i := range m.Steps {
+		m.Steps[i].To, m.Steps[i].Reply, m.Steps[i].Code, m.Steps[i].Verdict = evil, evil, 550, "reject"
+	}
+	m.Steps[4].Error, m.Steps[5].Condition, m.Steps[5].Error = evil, "fails", evil
+	shadow := *m
+	shadow.Milters = append([]record.Milter{{Name: "s", Verdict: "fail", Error: evil, Reply: evil, Shadow: true}}, m.Milters...)
+	for _, m := range []*record.Message{m, &shadow} {
+		for _, outcome := range []string{"accept", "reject", "tempfail", "discard", "quarantine", "aborted"} {
+			for _, by := range []string{"", "spam", "signer", "milterkit", "max_sessions"} {
+				m.Outcome, m.By, m.At = outcome, by, "end of message"
+				var b strings.Builder
+				if err := Print(&b, m, Options{Explain: true, Milters: append(chain, Milter{Name: "spam", When: evil})}); err != nil {
+					t.Fatal(err)
+				}
+				b.WriteString(Line(m, Options{}))
+				if got := b.String(); strings.ContainsAny(got, "\x1b\u009b\u202e\r\x00") || strings.Contains(got, "\nforged") {
+					t.Fatalf("%q by %q: %q", outcome, by, got)
+				}
+			}
+		}
+	}
+}
+
 // The reason that is given is the one there was.
 func TestWhy(t *testing.T) {
 	for name, c := range map[string]struct {
