@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -182,6 +183,28 @@ func TestAFailingSuccessorChangesNothing(t *testing.T) {
 	}
 	restarts(t, file)
 	goesOn()
+}
+
+// The first session after a reload, and after a restart, has the macros that a milter
+// asks for: it is asked before.
+func TestFirstSessionsHaveTheMacrosOfAMilter(t *testing.T) {
+	dir := publicDir(t)
+	for _, name := range []string{"odd", "even"} {
+		f := &miltertest.Filter{Script: miltertest.Script{Macros: []wire.MacroList{{Stage: wire.StageConnect, Names: []string{"{" + name + "}"}}}}}
+		if _, err := f.Start("unix", filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+	}
+	file := configFile(t, dir, reloadable)
+	beginReplaceable(t, dir, file).deaf()
+	for name, change := range map[string]func(){"odd": func() { loads(t, dir) }, "even": func() { restarts(t, file) }} {
+		configFile(t, dir, reloadable+fmt.Sprintf("[[milter]]\nname = \"a\"\nsocket = \"DIR/%s\"\n", name))
+		change()
+		if asked := fmt.Sprint(sessionAt(t, filepath.Join(dir, "s")).Negotiated.MacroLists); !strings.Contains(asked, "{"+name+"}") {
+			t.Errorf("the MTA is asked for %s", asked)
+		}
+	}
 }
 
 // A signal to end ends a hand-over too, and what was started for it.

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,6 +30,19 @@ var reader = Use("reader", struct {
 	return idle("reader"), f.Close()
 })
 
+// ledger is a native child that writes into a file when it is made and closed.
+var ledger = Use("ledger", struct{ File string }{}, func(o struct{ File string }) (milterkit.Child, error) {
+	note := func(word string) error {
+		f, err := os.OpenFile(o.File, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666)
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteString(word + " ")
+		return errors.Join(err, f.Close())
+	}
+	return limiter{idle("ledger"), func() error { return note("closed") }}, note("made")
+})
+
 func TestMain(m *testing.M) {
 	if name := os.Getenv(asProgram); name != "" {
 		if name != "1" { // started by a user who may not even see the test binary
@@ -40,7 +54,7 @@ func TestMain(m *testing.M) {
 				panic(err)
 			}
 		}
-		os.Exit(run("milterkit", []Native{reader, maxRcpt}, os.Args[1:], os.Stdout, os.Stderr))
+		os.Exit(run("milterkit", []Native{reader, ledger, maxRcpt}, os.Args[1:], os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
 }

@@ -175,6 +175,44 @@ func TestReloadFollowsListen(t *testing.T) {
 	}
 }
 
+// The children of a configuration are closed when its last session has ended, and at
+// once where it is not taken.
+func TestReloadClosesChildren(t *testing.T) {
+	dir := publicDir(t)
+	busy, err := net.Listen("unix", filepath.Join(dir, "busy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	says := func(want string) {
+		t.Helper()
+		var text []byte
+		for range 500 {
+			if text, _ = os.ReadFile(filepath.Join(dir, "ledger")); string(text) == want {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Errorf("the children were %s, want %s", text, want)
+	}
+	const good = reloadable + "[[milter]]\nname = \"l\"\nuse = \"ledger\"\noptions.file = \"DIR/ledger\"\n"
+	r := begin(t, program("serve", "--config", configFile(t, dir, good)))
+	r.deaf()
+	old := sessionAt(t, filepath.Join(dir, "s"))
+	loads(t, dir)
+	says("made made ")
+	old.Quit()
+	says("made made closed ")
+	configFile(t, dir, "temp_dir = \"DIR/none\"\n"+good)
+	loads(t, dir)
+	says("made made closed made closed ")
+	configFile(t, dir, "listen = [\"unix:DIR/s\", \"unix:DIR/busy\"]\n"+good)
+	loads(t, dir)
+	says("made made closed made closed made closed ")
+	r.Process.Signal(syscall.SIGTERM)
+	says("made made closed made closed made closed closed ")
+}
+
 // Sessions that do not end are ended after drain_timeout: idle ones at once, one with a
 // message under way after shutdown_timeout.
 func TestDrainTimeoutEndsOldSessions(t *testing.T) {
