@@ -112,6 +112,28 @@ func TestRestartHandsOver(t *testing.T) {
 	}
 }
 
+// A process that has been replaced keeps the sessions that it has for as long as
+// drain_timeout; then idle ones end, and one with a message under way after
+// shutdown_timeout.
+func TestDrainTimeoutEndsAReplacedProcess(t *testing.T) {
+	dir := publicDir(t)
+	file := configFile(t, dir, reloadable+"drain_timeout = \"200ms\"\nshutdown_timeout = \"200ms\"\n")
+	r := beginReplaceable(t, dir, file)
+	r.deaf()
+	idle, message := sessionAt(t, filepath.Join(dir, "s")), midMessage(t, dir)
+	restarts(t, file)
+	r.logs(t, `"sessions that began before another process has taken over are ended" sessions=2`, "messages under way were cut short")
+	for _, m := range []*miltertest.MTA{idle, message} {
+		if _, err := m.Rcpt("<b@example.org>"); err == nil {
+			t.Error("a session of the old process is still open")
+		}
+	}
+	if state, err := r.Process.Wait(); err != nil || !state.Success() {
+		t.Errorf("the old process: %v, %v", state, err)
+	}
+	mailSays(t, sessionAt(t, filepath.Join(dir, "s")), "continue")
+}
+
 // Where no new process comes to serve, the old one goes on and says why.
 func TestAFailingSuccessorChangesNothing(t *testing.T) {
 	dir := publicDir(t)

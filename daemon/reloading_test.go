@@ -55,6 +55,19 @@ func loads(t *testing.T, dir string) (status int, body string) {
 	return asked(t, over("unix", filepath.Join(dir, "status")), http.MethodPost, "/reload")
 }
 
+// counts waits until the daemon in dir has a line in its metrics.
+func counts(t *testing.T, dir, line string) {
+	t.Helper()
+	text := ""
+	for range 500 {
+		if _, text = asked(t, over("unix", filepath.Join(dir, "status")), http.MethodGet, "/metrics"); strings.Contains(text, "\n"+line+"\n") {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("the metrics have no %s:\n%s", line, text)
+}
+
 // New sessions have the new configuration, those under way keep the old one, and both
 // a signal and a request load it.
 func TestReload(t *testing.T) {
@@ -72,7 +85,10 @@ func TestReload(t *testing.T) {
 		t.Errorf("systemd was told %q, %q", first, second)
 	}
 	mailSays(t, old, "reject")
-	mailSays(t, sessionAt(t, socket), "tempfail")
+	now := sessionAt(t, socket)
+	mailSays(t, now, "tempfail")
+	now.Quit()
+	counts(t, dir, `milterkit_messages_total{by="b",outcome="tempfail"} 1`)
 	old.Quit()
 	r.logs(t, "no session has the configuration before any more", "generation=1")
 
