@@ -18,8 +18,12 @@ import (
 	"github.com/milterkit/sdk/internal/tomlfile"
 )
 
-// outcomes are what can become of a message.
-var outcomes = []string{"accept", "reject", "tempfail", "discard", "quarantine", "aborted"}
+// outcomes are what can become of a message. Refused is any that was rejected or put
+// off, as a whole or for a recipient: of one that no recipient was left of the outcome
+// is aborted.
+var outcomes = []string{"accept", "reject", "tempfail", "discard", "quarantine", "aborted", refusedOutcome}
+
+const refusedOutcome = "refused"
 
 type traceFlags struct {
 	config, journal, since, outcome *string
@@ -40,7 +44,9 @@ a recipient ("<>" is the null sender, "@example.org" all of a domain), the
 address, network or name of the client (a domain stands for the names below it),
 or the number of its session, which the log has. Without any, the newest are
 listed. One message is printed whole, several are listed, the newest first; with
---explain each is printed whole, and why its outcome was what it was.
+--explain each is printed whole, and why its outcome was what it was. With
+--outcome refused there is all that was rejected or put off, also for one
+recipient only, as greylisting does.
 
 Exit status: 0 when something was found, 1 when not.`,
 		Example: `  milterkit trace 4F3A21C0B2 --explain
@@ -73,6 +79,9 @@ Exit status: 0 when something was found, 1 when not.`,
 			return usage("--limit %d: it is at least 1", q.Limit)
 		case len(args) > 0 && strings.TrimSpace(q.Text) == "":
 			return usage("say which message: an empty text finds none")
+		}
+		if q.Outcome == refusedOutcome {
+			q.Outcome, q.Refused = "", true
 		}
 		q.Since = since
 		return f.run(c, all, q)
@@ -142,7 +151,7 @@ func nothing(r *journal.Reader, q journal.Query) error {
 	if q.Text != "" {
 		what = fmt.Sprintf("nothing about %q, which was taken for %s", q.Text, journal.What(q.Text))
 	}
-	if !q.Since.IsZero() || q.Outcome != "" {
+	if !q.Since.IsZero() || q.Outcome != "" || q.Refused {
 		what += ", with that --since and --outcome"
 	}
 	const form = "2006-01-02 15:04:05"

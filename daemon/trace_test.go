@@ -29,7 +29,7 @@ func newTraced(t *testing.T) (conf, file string) {
 	sender := "alice@example.org"
 	for i, id := range []string{"4F3A21C0B1", "4F3A21C0B2", "4F3A21C0B3"} {
 		j.Put(&record.Message{Session: uint64(100 + i), QueueID: id, Time: time.Now().Add(time.Duration(i-3) * time.Hour), Client: "mx.example.org", Addr: "192.0.2.1",
-			Sender: &sender, To: []string{"bob@example.net"}, Rcpts: 1, ID: id + "@example.org", Outcome: []string{"accept", "reject", "accept"}[i], By: []string{"", "spam", ""}[i],
+			Sender: &sender, To: []string{"bob@example.net"}, Rcpts: 1, ID: id + "@example.org", Outcome: []string{"accept", "reject", "accept"}[i], By: []string{"", "spam", ""}[i], Refused: i / 2,
 			Steps: []record.Step{{Milter: "spam", At: "connect", Condition: "does not hold"}}})
 	}
 	if err := j.Close(); err != nil {
@@ -57,6 +57,8 @@ func TestTrace(t *testing.T) {
 		{"ALICE@example.org", 0, []string{"4F3A21C0B3 ", "4F3A21C0B2 ", "4F3A21C0B1 "}},
 		{"--limit 2", 0, []string{"4F3A21C0B3 ", "4F3A21C0B2 ", "the newest 2; there may be more"}},
 		{"@example.net --outcome reject", 0, []string{"message 4F3A21C0B2: "}},
+		{"--outcome refused", 0, []string{"4F3A21C0B3 ", "4F3A21C0B2 "}},
+		{"4F3A21C0B1 --outcome refused", 1, []string{"with that --since and --outcome"}},
 		{"192.0.2.0/24 --since 90m", 0, []string{"message 4F3A21C0B3: "}},
 		{"example.org --since 2020-01-31", 0, []string{"4F3A21C0B1 "}},
 		{"4F3A21C0B9", 1, []string{`nothing about "4F3A21C0B9", which was taken for a queue id, or the name of a client, in the journal's 3 messages from `}},
