@@ -16,9 +16,6 @@ func stranger(r *http.Request, names []string) string {
 	if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" && r.Header.Get("Sec-Fetch-Mode") != "navigate" {
 		return "this is not for pages of other sites"
 	}
-	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
-		return "" // no browser gets there
-	}
 	host := r.Host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
@@ -30,5 +27,8 @@ func stranger(r *http.Request, names []string) string {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return ""
 	}
-	return "milterkit does not go by the name in this request's Host; use the address, as in http://127.0.0.1:8891/, or a name that status in [server] has"
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" && !strings.Contains(host, ".") {
+		return "" // who asks there makes a name up, as in http://milterkit/; through a tunnel a browser gets there too
+	}
+	return "milterkit does not go by the name in this request's Host; use the address, as in http://127.0.0.1:8891/, or a name that status in [server] has; a web server before it sends Host: localhost"
 }
