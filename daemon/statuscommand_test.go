@@ -32,11 +32,22 @@ func statusOf(t *testing.T, file string) (exit int, s statuspage.Status) {
 	return exit, s
 }
 
+// unused is an address where nobody listens.
+func unused(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
 // What passed through the daemon is counted and kept, also after a restart; a milter
 // that is not there is told of with the reason, and makes the exit status 1.
 func TestStatusShowsWhatHappened(t *testing.T) {
 	dir := publicDir(t)
-	file := configFile(t, dir, "status = [\"unix:DIR/status\", \"127.0.0.1:1\"]\njournal = \"DIR/journal.db\"\n"+deadMilter)
+	file := configFile(t, dir, "status = [\"unix:DIR/status\", \""+unused(t)+"\"]\njournal = \"DIR/journal.db\"\n"+deadMilter)
 	r := begin(t, program("serve", "--config", file))
 	if status, _, stderr := end(t, "send", "unix:"+filepath.Join(dir, "s"), "--mail-from", "<alice@example.org>"); status != 1 {
 		t.Fatalf("%d\n%s", status, stderr)
@@ -149,12 +160,13 @@ func TestStatusTellsWhyItHasNoAnswer(t *testing.T) {
 	other := http.Server{Handler: http.NotFoundHandler()}
 	go other.Serve(ln)
 	defer other.Close()
+	nobody := config.Socket{Network: "tcp", Addr: unused(t)}
 	for _, c := range []struct {
 		at   config.Socket
 		want string
 	}{
 		{config.Socket{Network: "tcp", Addr: ln.Addr().String()}, "no milterkit"},
-		{config.Socket{Network: "tcp", Addr: "127.0.0.1:1"}, "no daemon answers at inet:1@127.0.0.1: connection refused"},
+		{nobody, "no daemon answers at " + nobody.String() + ": connection refused"},
 		{config.Socket{Network: "unix", Addr: t.TempDir() + "/s"}, "no daemon answers"},
 	} {
 		if _, err := askAt(context.Background(), c.at); err == nil || !strings.Contains(err.Error(), c.want) {
