@@ -103,6 +103,7 @@ func (all natives) examine(ctx context.Context, file string, folders []string, n
 	}
 	r.Authserv(systemRoot, c, p)
 	known := doctor.Known(systemRoot, c) // some of what it reads is root's alone
+	r.Running = deniedToDaemon(ctx, c)
 	if account != nil {
 		if err := account.become(); err != nil {
 			return nil, err

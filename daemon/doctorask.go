@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"github.com/milterkit/sdk/builtin/dns"
 	"github.com/milterkit/sdk/daemon/internal/config"
 	"github.com/milterkit/sdk/daemon/internal/doctor"
+	"github.com/milterkit/sdk/daemon/internal/statuspage"
 	"github.com/milterkit/sdk/internal/socket"
 )
 
@@ -107,6 +109,27 @@ func newDoctorAskCommand() *cobra.Command {
 	return c
 }
 
+// deniedToDaemon asks the daemon, where one runs, to which milters it may not connect,
+// and returns what it says of each.
+func deniedToDaemon(ctx context.Context, c *config.Config) map[string]string {
+	asker, err := newStatusAsker(c)
+	if err != nil {
+		return nil
+	}
+	text, err := asker.ask(ctx)
+	s := new(statuspage.Status)
+	if err != nil || json.Unmarshal(text, s) != nil {
+		return nil
+	}
+	all := map[string]string{}
+	for _, m := range s.Milters {
+		if m.State == statuspage.StateDown && strings.Contains(m.Why, syscall.EACCES.Error()) {
+			all[m.Name] = m.Why
+		}
+	}
+	return all
+}
+
 // askNatives asks what native children ask, and their name servers.
 func askNatives(ctx context.Context, r *doctor.Report, c *config.Config, probes []probe) {
 	var natives []probe
@@ -120,7 +143,11 @@ func askNatives(ctx context.Context, r *doctor.Report, c *config.Config, probes 
 	}
 	for _, s := range doctor.NameServers(c) {
 		ctx, cancel := context.WithTimeout(ctx, probeTime)
-		_, err := dns.Shared(s.Addr).LookupTXT(ctx, "example.org")
+		resolver := &dns.Cache{Logger: discard()} // the report has it
+		if s.Addr.IsValid() {
+			resolver.Resolver = dns.Server(s.Addr)
+		}
+		_, err := resolver.LookupTXT(ctx, "example.org")
 		cancel()
 		if err != nil && dns.NotFound(err) {
 			err = nil

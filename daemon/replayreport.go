@@ -129,7 +129,11 @@ func (r *replayReport) count1(t *replay.Turn) []replay.Difference {
 		if first.What == "outcome" {
 			r.changes.add(first.First+" → "+first.Other, by(t.Results[1]))
 		} else {
-			r.changes.add(first.What, "")
+			what := first.What
+			if what == "message" {
+				what = "message as delivered"
+			}
+			r.changes.add(what, "")
 		}
 	}
 	return differ

@@ -119,6 +119,11 @@ func TestStatusOverReloadAndRestart(t *testing.T) {
 	if exit, stdout, _ := end(t, "status", "--config", file); exit != 1 || !strings.Contains(stdout, "not loaded again at") {
 		t.Errorf("%d %s", exit, stdout)
 	}
+	configFile(t, dir, head+"max_sessions = \"lots\"\n")
+	if exit, _, stderr := end(t, "reload", "--config", file); exit != exitConfig || !strings.Contains(stderr, "max_sessions") {
+		t.Errorf("%d %s", exit, stderr)
+	}
+	until("the daemon knows of it too", func(s statuspage.Status) bool { return strings.Contains(s.Refused.Error, "max_sessions") })
 	configFile(t, dir, head+"max_memory = \"64MiB\"\n")
 	end(t, "reload", "--config", file)
 	if exit, s := statusOf(t, file); exit != 0 || s.Generation != 2 || s.Refused != nil {

@@ -1,11 +1,13 @@
 package daemon
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,6 +26,9 @@ import (
 var outcomes = []string{"accept", "reject", "tempfail", "discard", "quarantine", "aborted", refusedOutcome}
 
 const refusedOutcome = "refused"
+
+// outcomeWords are the words for them that status and the lists of trace have.
+var outcomeWords = map[string]string{"accepted": "accept", "rejected": "reject", "deferred": "tempfail", "discarded": "discard", "quarantined": "quarantine"}
 
 type traceFlags struct {
 	config, journal, since, outcome *string
@@ -57,7 +62,7 @@ Exit status: 0 when something was found, 1 when not.`,
 	f := traceFlags{
 		config:  configFlag(c),
 		journal: c.Flags().String("journal", "", "the journal, where it is not that of the configuration: a `FILE`"),
-		since:   c.Flags().String("since", "", "only messages since that `TIME`: \"2h\" ago, \"2026-01-31\", or \"2026-01-31 15:04\""),
+		since:   c.Flags().String("since", "", "only messages since that `TIME`: \"2h\" or \"7d\" ago, \"15:04\" today, \"2026-01-31\", or \"2026-01-31 15:04\""),
 		outcome: c.Flags().String("outcome", "", "only messages with that `OUTCOME`: "+strings.Join(outcomes, ", ")),
 		limit:   c.Flags().Int("limit", 10, "`N` messages at most"),
 		explain: c.Flags().Bool("explain", false, "say why the outcome was what it was"),
@@ -65,7 +70,7 @@ Exit status: 0 when something was found, 1 when not.`,
 	}
 	c.RegisterFlagCompletionFunc("outcome", cobra.FixedCompletions(outcomes, cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(c *cobra.Command, args []string) error {
-		q := journal.Query{Outcome: *f.outcome, Limit: *f.limit}
+		q := journal.Query{Outcome: cmp.Or(outcomeWords[*f.outcome], *f.outcome), Limit: *f.limit}
 		if len(args) > 0 {
 			q.Text = args[0]
 		}
@@ -97,12 +102,20 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 	if ago, err := tomlfile.ParseDuration(text); err == nil {
 		return now.Add(-ago.Abs()), nil
 	}
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			return now.AddDate(0, 0, -int(n)), nil
+		}
+	}
+	if t, err := time.Parse("15:04", text); err == nil {
+		return time.Date(now.Year(), now.Month(), now.Day(), t.Hour(), t.Minute(), 0, 0, now.Location()), nil
+	}
 	for _, layout := range []string{time.DateOnly, "2006-01-02 15:04", "2006-01-02T15:04", time.DateTime, time.RFC3339} {
 		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
 			return t, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf(`%q is no time; write how long ago, "2h", or a day, "2026-01-31", or a time of it, "2026-01-31 15:04"`, text)
+	return time.Time{}, fmt.Errorf(`%q is no time; write how long ago, "2h" or "7d", or a time of today, "15:04", or a day, "2026-01-31", or a time of it, "2026-01-31 15:04"`, text)
 }
 
 func (f traceFlags) run(c *cobra.Command, all natives, q journal.Query) error {
@@ -151,12 +164,22 @@ func nothing(r *journal.Reader, q journal.Query) error {
 	if q.Text != "" {
 		what = fmt.Sprintf("nothing about %q, which was taken for %s", q.Text, journal.What(q.Text))
 	}
-	if !q.Since.IsZero() || q.Outcome != "" || q.Refused {
+	outcome := q.Outcome != "" || q.Refused
+	switch {
+	case !q.Since.IsZero() && outcome:
 		what += ", with that --since and --outcome"
+	case !q.Since.IsZero():
+		what += ", with that --since"
+	case outcome:
+		what += ", with that --outcome"
+	}
+	early := ""
+	if strings.Contains(q.Text, "@") {
+		early = "; one that was put off or refused before its recipients were named is found by its sender or client"
 	}
 	const form = "2006-01-02 15:04:05"
-	return fmt.Errorf("%s, in the journal's %d messages from %s to %s; a message is there once it has ended, and the oldest go first (journal_size)",
-		what, span.Records, span.First.Local().Format(form), span.Last.Local().Format(form))
+	return fmt.Errorf("%s, in the journal's %d messages from %s to %s; a message is there once it has ended, and the oldest go first (journal_size)%s",
+		what, span.Records, span.First.Local().Format(form), span.Last.Local().Format(form), early)
 }
 
 func (f traceFlags) print(c *cobra.Command, found []*record.Message, conf *config.Config) error {

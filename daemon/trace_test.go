@@ -58,11 +58,14 @@ func TestTrace(t *testing.T) {
 		{"--limit 2", 0, []string{"4F3A21C0B3 ", "4F3A21C0B2 ", "the newest 2; there may be more"}},
 		{"@example.net --outcome reject", 0, []string{"message 4F3A21C0B2: "}},
 		{"--outcome refused", 0, []string{"4F3A21C0B3 ", "4F3A21C0B2 "}},
-		{"4F3A21C0B1 --outcome refused", 1, []string{"with that --since and --outcome"}},
+		{"4F3A21C0B1 --outcome refused", 1, []string{"with that --outcome, in the"}},
+		{"@example.net --outcome rejected", 0, []string{"message 4F3A21C0B2: "}},
+		{"4F3A21C0B1 --since 1d", 0, []string{"message 4F3A21C0B1: "}},
 		{"192.0.2.0/24 --since 90m", 0, []string{"message 4F3A21C0B3: "}},
 		{"example.org --since 2020-01-31", 0, []string{"4F3A21C0B1 "}},
 		{"4F3A21C0B9", 1, []string{`nothing about "4F3A21C0B9", which was taken for a queue id, or the name of a client, in the journal's 3 messages from `}},
-		{"4F3A21C0B1 --since 1h", 1, []string{"with that --since"}},
+		{"4F3A21C0B1 --since 1h", 1, []string{"with that --since, in the"}},
+		{"carol@example.net", 1, []string{"before its recipients were named"}},
 		{"4F3A21C0B1 --since soon", 2, []string{`"soon" is no time`}},
 		{"4F3A21C0B1 --outcome bounced", 2, []string{"there are accept, reject"}},
 		{"4F3A21C0B1 --limit 0", 2, []string{"at least 1"}},
@@ -87,6 +90,20 @@ func TestTrace(t *testing.T) {
 				t.Errorf("%s: no %q in\n%s", c.args, want, &out)
 			}
 			rest = after
+		}
+	}
+}
+
+// A time of the day is one of today.
+func TestSince(t *testing.T) {
+	now := time.Date(2026, 1, 31, 15, 30, 0, 0, time.Local)
+	for text, want := range map[string]time.Time{
+		"2h":    now.Add(-2 * time.Hour),
+		"7d":    time.Date(2026, 1, 24, 15, 30, 0, 0, time.Local),
+		"09:05": time.Date(2026, 1, 31, 9, 5, 0, 0, time.Local),
+	} {
+		if got, err := parseSince(text, now); err != nil || !got.Equal(want) {
+			t.Errorf("%s: %v, %v", text, got, err)
 		}
 	}
 }

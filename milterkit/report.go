@@ -63,7 +63,11 @@ func (s *Session) client() string {
 	if s.Addr == "" {
 		return s.Host
 	}
-	return s.Host + "[" + s.Addr + "]"
+	name := s.Host
+	if strings.HasPrefix(name, "[") { // the address in place of a name that is not known
+		name = "unknown"
+	}
+	return name + "[" + s.Addr + "]"
 }
 
 // tellRefusedSession reports on a session that is refused before it has a message.

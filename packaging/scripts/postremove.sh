@@ -10,6 +10,8 @@ remove | 0)
 	;;
 purge)
 	rm -rf /etc/milterkit /var/lib/milterkit /run/milterkit
+	# Where a socket is for a Postfix in a chroot: made by hand, and now nobody's.
+	rm -rf /var/spool/postfix/milterkit
 	! command -v deb-systemd-helper >/dev/null || deb-systemd-helper purge milterkit.service milterkit.socket >/dev/null || true
 	# Nothing is left that belongs to them.
 	! getent passwd milterkit >/dev/null || userdel milterkit || true

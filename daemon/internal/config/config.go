@@ -6,6 +6,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -192,6 +193,9 @@ func Load(file string, natives Natives) (*Config, error) {
 		message := err.Error()
 		if pe, ok := err.(*fs.PathError); ok {
 			message = "the configuration cannot be read: " + pe.Err.Error()
+			if errors.Is(err, fs.ErrPermission) {
+				message += "; run this as root"
+			}
 		}
 		return nil, Errors{{File: file, Message: message}}
 	}

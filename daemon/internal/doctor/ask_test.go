@@ -75,13 +75,16 @@ func TestStrangersAreKnown(t *testing.T) {
 }
 
 // told is what is said of a milter at a socket that has answered so.
-func told(t *testing.T, at socket.Addr, a Answer) *Report {
+func told(t *testing.T, at socket.Addr, a Answer, running ...string) *Report {
 	t.Helper()
 	c, err := config.Parse("f", []byte("[[milter]]\nname = \"m\"\nsocket = \""+at.String()+"\"\n"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var r Report
+	if len(running) > 0 {
+		r.Running = map[string]string{"m": running[0]}
+	}
 	r.Child(t.TempDir(), c, &c.Milters[0], a, Myself())
 	return &r
 }
@@ -112,6 +115,32 @@ func TestMiltersAnswer(t *testing.T) {
 	}
 	at := socket.Addr{Network: "unix", Addr: filepath.Join(t.TempDir(), "none")}
 	want(t, told(t, at, Ask(t.Context(), at, FullOffer)).Findings, "dead-child", "enabled = false  # until it is started")
+}
+
+// A milter that answers a user with all groups, and not the daemon, which was started
+// before its user came into one of them, is wrong.
+func TestOldGroups(t *testing.T) {
+	t.Parallel()
+	var f miltertest.Filter
+	addr, err := f.Start("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	at := socket.Addr{Network: "tcp", Addr: addr}
+	r := told(t, at, Ask(t.Context(), at, FullOffer), "permission denied")
+	want(t, r.Findings, "old-groups", "systemctl restart milterkit")
+	if len(r.Right) > 0 {
+		t.Error(r.Right)
+	}
+}
+
+// Only a group that the user is in, and the process is not, has come later.
+func TestJoined(t *testing.T) {
+	process, user := Who{UID: 5, Groups: []int{5, 6}}, Who{UID: 5, Groups: []int{5, 6, 7}}
+	if !process.joined(user, 7) || process.joined(user, 6) || process.joined(user, 8) {
+		t.Error("wrong")
+	}
 }
 
 // A connection is closed in the end, whatever was answered, and who never answers is

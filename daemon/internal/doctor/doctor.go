@@ -43,6 +43,10 @@ type Report struct {
 	Findings []Finding `json:"findings"`
 	Right    []Fine    `json:"right"`
 	Notes    []string  `json:"notes"` // what could not be looked at, and what is worth knowing
+
+	// Running has why the daemon that runs may not connect to milters, by their names.
+	// Who has come into a group since its start has not the rights of that group yet.
+	Running map[string]string `json:"-"`
 }
 
 func (r *Report) wrong(f Finding) { r.Findings = append(r.Findings, f) }

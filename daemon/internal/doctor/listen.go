@@ -294,7 +294,7 @@ func (l *listening) absent(e entry) {
 	case err != nil || !fi.IsDir():
 		l.wrong(Finding{"no-folder", "Postfix", fmt.Sprintf("%s, where the socket is to be, is no folder", folder), []Mend{command("mv %s %s.old", folder, folder)}})
 	default:
-		l.wrong(Finding{"not-running", "Postfix", fmt.Sprintf("milterkit does not run: there is no socket %s", e.addr.Addr), []Mend{command("systemctl restart milterkit")}})
+		l.wrong(Finding{"not-running", "Postfix", fmt.Sprintf("milterkit does not run, or not with this configuration: there is no socket %s", e.addr.Addr), []Mend{command("systemctl restart milterkit")}})
 	}
 	if gid, err := groupID(l.c.Server.SocketGroup.V); err == nil {
 		b := &barrier{path: e.addr.Addr, mode: l.c.Server.SocketMode.V, uid: -1, gid: gid, socket: true}

@@ -25,7 +25,7 @@ func (r *Report) Child(root string, c *config.Config, m *config.Milter, a Answer
 		f.Mend = instead(c, m, a.Stranger)
 		r.wrong(f)
 	case a.Denied:
-		f.Rule, f.Message = "child-denied", fmt.Sprintf("%s, as whom milterkit runs, may not connect to %s", w.Name, at)
+		f.Rule, f.Message = "child-denied", fmt.Sprintf("the user that milterkit runs as (%s) may not connect to %s", w.Name, at)
 		f.Mend = []Mend{command("getfacl -p %s", at.Addr)}
 		if b, err := barrierTo(w, "/", at.Addr); err == nil && b != nil {
 			f.Message += fmt.Sprintf(": %s keeps it out", b)
@@ -48,6 +48,10 @@ func (r *Report) Child(root string, c *config.Config, m *config.Milter, a Answer
 		r.wrong(f)
 	case a.Actions&^wire.AllActions != 0 || a.Version < wire.MinVersion || a.Version > wire.MaxVersion:
 		r.tooMuch(c, m, a, "any mail server offers")
+	case r.Running[m.Name.V] != "":
+		f.Rule, f.Message = "old-groups", fmt.Sprintf("it answers on %s, but not the milterkit that runs, which says: %s", at, r.Running[m.Name.V])
+		f.Mend = []Mend{command("systemctl restart milterkit")}
+		r.wrong(f)
 	default:
 		r.right(m.Name.V, "answers on %s: version %d, is shown %s, may %s", at, a.Version, stages(a.Steps), actions(a.Actions))
 	}

@@ -170,6 +170,11 @@ func (b *barrier) join(w Who) Mend {
 	return command("chmod %s+x %s", to, b.path)
 }
 
+// joined reports whether the user has come into a group since its process w began.
+func (w Who) joined(is Who, gid int) bool {
+	return w.UID == is.UID && slices.Contains(is.Groups, gid) && !slices.Contains(w.Groups, gid)
+}
+
 // Denied says of a socket to which the user of this process may not connect who that
 // is, what is in the way, and what to do about it. It is "" where the modes do not
 // say.
@@ -178,6 +183,10 @@ func Denied(socket string) string {
 	b, err := barrierTo(w, "/", socket)
 	if err != nil || b == nil {
 		return ""
+	}
+	if is, err := Lookup(w.Name); err == nil && w.joined(is, b.gid) {
+		return fmt.Sprintf("the user %s is kept out by %s, as it came into the group %s after this process was started: systemctl restart milterkit (milterkit restart keeps the groups)",
+			w.Name, b, groupName(b.gid))
 	}
 	return fmt.Sprintf("the user %s is kept out by %s: %s", w.Name, b, b.join(w).Line)
 }

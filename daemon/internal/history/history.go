@@ -141,7 +141,7 @@ func (h *History) milter(name string) *milter {
 }
 
 // sessions counts sessions that have begun since the last call, and notes how many
-// there are now.
+// there are now. Where some have begun and ended in between, there was one at least.
 func (h *History) sessions(begun, now int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -149,7 +149,7 @@ func (h *History) sessions(begun, now int) {
 	for i := range h.rings {
 		s := h.rings[i].now()
 		s.Sessions += uint32(max(begun, 0))
-		s.Peak = max(s.Peak, uint32(max(now, 0)))
+		s.Peak = max(s.Peak, uint32(max(now, min(begun, 1), 0)))
 	}
 }
 

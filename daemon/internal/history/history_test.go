@@ -101,6 +101,19 @@ func TestPointsEndNow(t *testing.T) {
 	}
 }
 
+// Where sessions have begun and ended between two looks there was one at least.
+func TestPeakOfShortSessions(t *testing.T) {
+	h, _ := counting()
+	h.sessions(0, 0)
+	if peak := h.Series(Spans[0]).Peak[59]; peak != 0 {
+		t.Error(peak)
+	}
+	h.sessions(3, 0)
+	if peak := h.Series(Spans[0]).Peak[59]; peak != 1 {
+		t.Error(peak)
+	}
+}
+
 // p50 and p95 are right to a size of the histogram, for any time.
 func TestQuantiles(t *testing.T) {
 	h, c := counting()

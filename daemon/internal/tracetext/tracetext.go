@@ -193,6 +193,9 @@ func refused(m *record.Message) string {
 func host(m *record.Message) string {
 	name := miltertest.Escape(m.Client)
 	if m.Addr != "" {
+		if strings.HasPrefix(name, "[") { // the address in place of a name that is not known
+			name = "unknown"
+		}
 		name += "[" + miltertest.Escape(m.Addr) + "]"
 	}
 	if name == "" {

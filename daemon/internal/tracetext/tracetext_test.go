@@ -202,6 +202,16 @@ func TestWhy(t *testing.T) {
 	}
 }
 
+// A client without a name, in whose place there is its address, stands as in the log of
+// the mail server.
+func TestClientWithoutAName(t *testing.T) {
+	for _, c := range [][3]string{{"mx.example.org", "192.0.2.1", "mx.example.org[192.0.2.1]"}, {"[192.0.2.1]", "192.0.2.1", "unknown[192.0.2.1]"}, {"[IPv6:2001:db8::1]", "2001:db8::1", "unknown[2001:db8::1]"}} {
+		if got := host(&record.Message{Client: c[0], Addr: c[1]}); got != c[2] {
+			t.Error(got)
+		}
+	}
+}
+
 // What is beyond the bounds of a record, and odd times, break nothing.
 func TestOddRecordsArePrinted(t *testing.T) {
 	for _, m := range []*record.Message{
