@@ -157,10 +157,21 @@ func (p *printer) milters(s *statuspage.Status) {
 			if m.Since != nil {
 				since = "since " + clock(*m.Since, s.Now) + ": "
 			}
-			p.line(p.color(stateColors[m.State], "  "+p.cut(since+m.Why, p.Width-2)))
+			p.line(p.color(stateColors[m.State], "  "+p.cut(since+reason(m.Why), p.Width-2)))
 		}
 	}
 	p.line("")
+}
+
+// reason is why a milter is down, without the words of the system before it: a line has
+// room for what follows them then.
+func reason(why string) string {
+	rest, dialled := strings.CutPrefix(why, "dial ")
+	at, rest, connect := strings.Cut(rest, ": connect: ")
+	if _, at, _ = strings.Cut(at, " "); dialled && connect {
+		return at + ": " + rest
+	}
+	return why
 }
 
 var stateColors = map[string]string{

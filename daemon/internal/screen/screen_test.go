@@ -111,3 +111,18 @@ func TestSmallAndPlain(t *testing.T) {
 		t.Errorf("%q", text)
 	}
 }
+
+// What keeps milterkit from a milter is not cut off behind what the system says of it.
+func TestReason(t *testing.T) {
+	for why, want := range map[string]string{
+		"dial unix /run/s: connect: permission denied; the user m": "/run/s: permission denied; the user m",
+		"dial tcp 192.0.2.1:8891: connect: connection refused":     "192.0.2.1:8891: connection refused",
+		"no answer in time":                "no answer in time",
+		"dial tcp: lookup x: no such host": "dial tcp: lookup x: no such host",
+		"x: connect: y":                    "x: connect: y",
+	} {
+		if got := reason(why); got != want {
+			t.Errorf("%q: %q", why, got)
+		}
+	}
+}
