@@ -31,9 +31,9 @@ const refusedOutcome = "refused"
 var outcomeWords = map[string]string{"accepted": "accept", "rejected": "reject", "deferred": "tempfail", "discarded": "discard", "quarantined": "quarantine"}
 
 type traceFlags struct {
-	config, journal, since, outcome *string
-	limit                           *int
-	explain, asJSON                 *bool
+	config, journal, since, outcome, by *string
+	limit                               *int
+	explain, asJSON                     *bool
 }
 
 func newTraceCommand(all natives) *cobra.Command {
@@ -64,13 +64,14 @@ Exit status: 0 when something was found, 1 when not.`,
 		journal: c.Flags().String("journal", "", "the journal, where it is not that of the configuration: a `FILE`"),
 		since:   c.Flags().String("since", "", "only messages since that `TIME`: \"2h\" or \"7d\" ago, \"15:04\" today, \"2026-01-31\", or \"2026-01-31 15:04\""),
 		outcome: c.Flags().String("outcome", "", "only messages with that `OUTCOME`: "+strings.Join(outcomes, ", ")),
+		by:      c.Flags().String("by", "", "only messages that this `MILTER` has decided"),
 		limit:   c.Flags().Int("limit", 10, "`N` messages at most"),
 		explain: c.Flags().Bool("explain", false, "say why the outcome was what it was"),
 		asJSON:  c.Flags().Bool("json", false, "print one JSON object a message, with all that is known"),
 	}
 	c.RegisterFlagCompletionFunc("outcome", cobra.FixedCompletions(outcomes, cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(c *cobra.Command, args []string) error {
-		q := journal.Query{Outcome: cmp.Or(outcomeWords[*f.outcome], *f.outcome), Limit: *f.limit}
+		q := journal.Query{Outcome: cmp.Or(outcomeWords[*f.outcome], *f.outcome), By: *f.by, Limit: *f.limit}
 		if len(args) > 0 {
 			q.Text = args[0]
 		}
@@ -164,14 +165,17 @@ func nothing(r *journal.Reader, q journal.Query) error {
 	if q.Text != "" {
 		what = fmt.Sprintf("nothing about %q, which was taken for %s", q.Text, journal.What(q.Text))
 	}
-	outcome := q.Outcome != "" || q.Refused
-	switch {
-	case !q.Since.IsZero() && outcome:
-		what += ", with that --since and --outcome"
-	case !q.Since.IsZero():
-		what += ", with that --since"
-	case outcome:
-		what += ", with that --outcome"
+	var with []string
+	for _, f := range []struct {
+		set  bool
+		flag string
+	}{{!q.Since.IsZero(), "--since"}, {q.Outcome != "" || q.Refused, "--outcome"}, {q.By != "", "--by"}} {
+		if f.set {
+			with = append(with, f.flag)
+		}
+	}
+	if len(with) > 0 {
+		what += ", with that " + strings.Join(with, " and ")
 	}
 	early := ""
 	if strings.Contains(q.Text, "@") {

@@ -61,6 +61,7 @@ func TestTrace(t *testing.T) {
 		{"4F3A21C0B1 --outcome refused", 1, []string{"with that --outcome, in the"}},
 		{"@example.net --outcome rejected", 0, []string{"message 4F3A21C0B2: "}},
 		{"4F3A21C0B1 --since 1d", 0, []string{"message 4F3A21C0B1: "}},
+		{"--by spam", 0, []string{"message 4F3A21C0B2: "}},
 		{"192.0.2.0/24 --since 90m", 0, []string{"message 4F3A21C0B3: "}},
 		{"example.org --since 2020-01-31", 0, []string{"4F3A21C0B1 "}},
 		{"4F3A21C0B9", 1, []string{`nothing about "4F3A21C0B9", which was taken for a queue id, or the name of a client, in the journal's 3 messages from `}},

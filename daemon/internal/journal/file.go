@@ -23,10 +23,10 @@ const (
 	version = 1
 	tables  = `
 CREATE TABLE record (
-	id INTEGER PRIMARY KEY, time INTEGER NOT NULL, took INTEGER NOT NULL,
+	id INTEGER PRIMARY KEY, time INTEGER NOT NULL,
 	outcome TEXT NOT NULL, decided TEXT NOT NULL, refused INTEGER NOT NULL, data BLOB NOT NULL
 ) STRICT;
-CREATE INDEX record_time ON record (time, took);
+CREATE INDEX record_time ON record (time);
 CREATE INDEX record_outcome ON record (outcome);
 CREATE INDEX record_decided ON record (decided);
 CREATE INDEX record_refused ON record (refused) WHERE refused = 1;

@@ -209,8 +209,6 @@ func TestQueriesNarrowDown(t *testing.T) {
 		"by":            {Query{By: "spamd", Limit: 1}, []int{193}},
 		"nobody":        {Query{By: "clamav"}, nil},
 		"span":          {Query{Since: at(10), Until: at(12)}, []int{11, 10}},
-		"slowest":       {Query{Slowest: true, Limit: 2}, []int{199, 198}},
-		"slowest of":    {Query{Slowest: true, Since: at(10), Until: at(20), Limit: 1}, []int{19}},
 		"text and more": {Query{Text: "carol@example.net", Outcome: "reject", Since: at(180)}, []int{193, 183}},
 	} {
 		var got []int

@@ -29,7 +29,6 @@ type Query struct {
 	Outcome      string    // as record.Message has it
 	By           string    // the milter that decided
 	Refused      bool      // refused or put off, all of it or for one recipient
-	Slowest      bool      // those that took longest first, not those that are newest
 	Limit        int       // how many at most; 0: 100
 }
 
@@ -138,9 +137,6 @@ func (r *Reader) ids(q Query, s *span) ([]id, error) {
 		} else {
 			also("k.key >= ? AND k.key < ?", s.from, s.to)
 		}
-	}
-	if q.Slowest {
-		rank = "r.took"
 	}
 	if !q.Since.IsZero() {
 		also("r.time >= ?", q.Since.UnixMilli())

@@ -190,8 +190,8 @@ func (r row) insert(tx *sql.Tx) error {
 		return err
 	}
 	m := r.m
-	result, err := tx.Exec("INSERT INTO record (time, took, outcome, decided, refused, data) VALUES (?, ?, ?, ?, ?, ?)",
-		m.Time.UnixMilli(), m.Took.Microseconds(), m.Outcome, m.By, isRefused(m), r.data)
+	result, err := tx.Exec("INSERT INTO record (time, outcome, decided, refused, data) VALUES (?, ?, ?, ?, ?)",
+		m.Time.UnixMilli(), m.Outcome, m.By, isRefused(m), r.data)
 	if err != nil {
 		return err
 	}
