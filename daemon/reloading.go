@@ -91,7 +91,7 @@ func (d *daemon) swap(old, next *generation) (changes string, err error) {
 		closeChain(next.dispatcher)
 		return "", err
 	}
-	d.meet(next)
+	silent := d.meet(next)
 	d.observe(next)
 	ended, end := d.server.Replace(next.dispatcher)
 	d.begin(next)
@@ -120,6 +120,9 @@ func (d *daemon) swap(old, next *generation) (changes string, err error) {
 	}
 	for _, note := range advice(next.config) {
 		d.log.Warn(note)
+	}
+	if len(silent) > 0 {
+		lines = append(lines, "no answer yet from "+strings.Join(silent, ", ")+": the log says why")
 	}
 	return strings.Join(lines, "\n"), nil
 }

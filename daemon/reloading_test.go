@@ -78,7 +78,7 @@ func TestReload(t *testing.T) {
 	old := sessionAt(t, socket)
 	mailSays(t, old, "reject")
 	configFile(t, dir, reloadable+refusing("b", "tempfail"))
-	if status, body := loads(t, dir); status != 200 || body != "generation 2 is in effect, milters: added b; removed a\n" {
+	if status, body := loads(t, dir); status != 200 || body != "generation 2 is in effect, milters: added b; removed a\nno answer yet from b: the log says why\n" {
 		t.Errorf("%d %q", status, body)
 	}
 	if first, second := read(t, r.notify), read(t, r.notify); !strings.HasPrefix(first, "RELOADING=1\nMONOTONIC_USEC=") || second != "READY=1" {
@@ -142,7 +142,7 @@ func TestAWrongConfigurationIsNotLoaded(t *testing.T) {
 	}
 	r.logs(t, "the configuration can not be loaded again", `unknown key \"lisen\"`, "milterkit goes on with the configuration that it has", "generation=1")
 	configFile(t, dir, good)
-	if status, body := loads(t, dir); status != 200 || body != "generation 2 is in effect, the same milters on the same terms\n" {
+	if status, body := loads(t, dir); status != 200 || body != "generation 2 is in effect, the same milters on the same terms\nno answer yet from a: the log says why\n" {
 		t.Errorf("%d %q", status, body)
 	}
 }

@@ -326,28 +326,30 @@ func (d *daemon) tell(state string) {
 }
 
 // meet asks the milters of a generation what they would like to have, so that its
-// first sessions have the macros that they ask for.
-func (d *daemon) meet(g *generation) {
-	probed := make(chan struct{})
-	d.work.Go(func() {
-		defer close(probed)
-		d.warnOfSilent(d.ctx, g.probes)
-	})
+// first sessions have the macros that they ask for. It returns those that have said
+// within that time that they are not there.
+func (d *daemon) meet(g *generation) (silent []string) {
+	probed := make(chan []string, 1)
+	d.work.Go(func() { probed <- d.warnOfSilent(d.ctx, g.probes) })
 	select {
-	case <-probed:
+	case silent = <-probed:
 	case <-time.After(probeFirst):
 	}
+	return silent
 }
 
 // warnOfSilent names the milters that do not answer now. They may come later.
-func (d *daemon) warnOfSilent(ctx context.Context, probes []probe) {
+func (d *daemon) warnOfSilent(ctx context.Context, probes []probe) (silent []string) {
 	for i, err := range askAll(ctx, probes) {
-		switch {
-		case err == nil || ctx.Err() != nil:
-		case probes[i].where != "":
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		silent = append(silent, probes[i].name)
+		if probes[i].where != "" {
 			d.log.Warn("a milter does not answer", "milter", probes[i].name, "socket", probes[i].where, "error", err)
-		default:
+		} else {
 			d.log.Warn("what a milter asks does not answer", "milter", probes[i].name, "error", err)
 		}
 	}
+	return silent
 }
