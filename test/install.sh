@@ -117,6 +117,7 @@ if [ ! -d "$sendmail" ]; then
 	chmod 755 "$work"
 	unpack "$work"
 	mv "$work/root" "$sendmail"
+	rm -rf "$work"
 fi
 
 # It is of the release that this machine has, from the mirror that apt has for it.
