@@ -17,6 +17,28 @@
 // (docs/children). See docs/your-own-milterkit.md.
 package daemon
 
+// Reading order: main.go has the commands; each has a file of its name (trace.go,
+// replay.go, …), and what is long about it beside that or in internal/. The running
+// daemon, from its start to its end:
+//
+//	serve.go       what is opened, in which order, and how it ends
+//	account.go     root's rights are given up
+//	folders.go     folders that root makes before
+//	listeners.go   the sockets, those of before and new ones
+//	build.go       configuration → children, slots, Dispatcher
+//	native.go      the children that `use` can name; builtins.go has ours
+//	probe.go       is what milters ask there?
+//	confine.go     where the process may write from then on
+//	generation.go  the configuration in effect, and what was made of it
+//	reloading.go   another one takes its place
+//	handover.go    another process takes the place of this one
+//	observe.go     Report → internal/record → who wants to know what became of messages:
+//	metrics.go     figures for Prometheus, internal/metrics
+//	journal.go     the history that trace asks, internal/journal
+//	dashboard.go   the status page, internal/history and internal/statuspage
+//	status.go      all that is to be had over HTTP; peer.go: who may change something
+//	log.go         the log; syslog.go
+
 import (
 	"errors"
 	"fmt"
